@@ -23,6 +23,10 @@ class InvalidRequest(CandidError):
     """A request that is wrong in itself: a member missing, out of range, or of the wrong kind."""
 
 
+class UnsupportedMediaType(CandidError):
+    """A body of a kind that the operation does not read."""
+
+
 class NotAuthenticated(CandidError):
     """No token, or one that is not valid now."""
 

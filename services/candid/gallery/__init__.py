@@ -1,0 +1,1 @@
+"""The gallery: bookings, their photos and templates; enrolling them and searching them."""

@@ -1,0 +1,1 @@
+"""Who asks: tokens, the principal they carry, and what each role may do."""

@@ -1,0 +1,451 @@
+"""The gallery table: bookings and their photos, as records. Never a template: backups outlive a deletion.
+
+Items share a booking's partition: ``BOOKING`` (the record), ``PHOTO#<id>`` (one a photo), ``CHANGE`` (work that the index and
+the bucket still have to follow; the table's stream brings it to ``embed``). ``NUMBER`` items hold each booking number once.
+Not here: how far a photo's enrolment has come (``progress``).
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from candid import aws
+from candid.aws import dependency
+from candid.errors import Conflict, NotFound
+from candid.gallery.photos import PhotoKey
+from candid.idempotency import Claim
+from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
+
+MAX_PHOTOS: Final = 8
+"""Of one booking."""
+_MOST_READS: Final = 20
+# A filter that matches little could read the whole listing: after this many reads the page is given as it is, with a cursor.
+
+
+class View(enum.StrEnum):
+    """What a booking photo shows (ANSI/NIST-ITL Type-10 calls it the subject's pose)."""
+
+    FRONTAL = "frontal"
+    LEFT_PROFILE = "left_profile"
+    RIGHT_PROFILE = "right_profile"
+    OTHER = "other"
+
+
+class Disposition(enum.StrEnum):
+    """How a booking ended."""
+
+    PENDING = "pending"
+    NOT_CHARGED = "not_charged"
+    DISMISSED = "dismissed"
+    ACQUITTED = "acquitted"
+    CONVICTED = "convicted"
+    EXPUNGED = "expunged"
+
+
+class BookingState(enum.StrEnum):
+    """Where a booking stands, which follows from its photos. ERASED leaves a record without a person in it."""
+
+    AWAITING_PHOTO = "awaiting_photo"
+    RECEIVED = "received"
+    ENROLLED = "enrolled"
+    REJECTED = "rejected"
+    DELETING = "deleting"
+    ERASED = "erased"
+
+
+class PhotoState(enum.StrEnum):
+    """Where a photo stands. REMOVED: it was enrolled or rejected, and somebody deleted the object."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    RECEIVED = "received"
+    ENROLLED = "enrolled"
+    REJECTED = "rejected"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
+    hold for it, ``face_id`` the one that it should hold."""
+
+    photo_id: str
+    view: View
+    state: PhotoState
+    content_type: str | None = None
+    expected_sha256: str | None = None
+    sha256: str | None = None
+    version_id: str | None = None
+    model: str | None = None
+    face_id: str | None = None
+    face_ids: frozenset[str] = frozenset()
+    reason: str | None = None
+    sentence: str | None = None
+    reasons: Sequence[Mapping[str, Any]] = ()
+    quality: Mapping[str, Any] | None = None
+    announced: bool = False
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """An arrest's record. Number, subject and date are None for photos that were dropped without their fields."""
+
+    agency: str
+    collection: str
+    booking_id: str
+    booking_number: str | None
+    subject_id: str | None
+    booked_at: datetime | None
+    state: BookingState
+    created_at: datetime
+    disposition: Disposition = Disposition.PENDING
+    fields: Mapping[str, str] = field(default_factory=dict)
+    photos: tuple[Photo, ...] = ()
+    revision: int = 0
+    change: str | None = None
+
+    def key_of(self, photo_id: str) -> PhotoKey:
+        """Where the photo lies."""
+        return PhotoKey(self.agency, self.collection, self.booking_id, photo_id)
+
+    def photo(self, photo_id: str) -> Photo | None:
+        """The photo with this id, if the booking has it."""
+        return next((photo for photo in self.photos if photo.photo_id == photo_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing, newest first, without photos; ``next_key`` continues it."""
+
+    bookings: tuple[Booking, ...]
+    next_key: Item | None
+
+
+def booking_pk(agency: str, booking_id: str) -> str:
+    """The partition of a booking's items."""
+    return f"B#{agency}#{booking_id}"
+
+
+def photo_sk(photo_id: str) -> str:
+    """The sort key of a photo's item."""
+    return f"PHOTO#{photo_id}"
+
+
+def state_of(photos: Sequence[Photo]) -> BookingState:
+    """A booking's state by its photos: searchable beats waiting beats rejected."""
+    states = {photo.state for photo in photos}
+    if PhotoState.ENROLLED in states:
+        return BookingState.ENROLLED
+    if PhotoState.RECEIVED in states:
+        return BookingState.RECEIVED
+    return BookingState.REJECTED if PhotoState.REJECTED in states else BookingState.AWAITING_PHOTO
+
+
+class Catalog:
+    """Reads and writes of booking records. Every method raises ``DependencyUnavailable`` when the table does not answer."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    def register(self, booking: Booking, claim: Claim | None = None) -> None:
+        """Write a new booking with its photos, all or nothing.
+
+        Raises ``Conflict`` with ``booking_id`` when the agency's collection has that booking number (or that id) already.
+        """
+        writes: list[Any] = [self._put_new(_booking_item(booking))]
+        writes += [self._put_new(_photo_item(booking, photo)) for photo in booking.photos]
+        if booking.booking_number is not None:
+            number = {
+                "pk": _number_pk(booking.agency, booking.collection, booking.booking_number),
+                "sk": "NUMBER",
+                "booking_id": booking.booking_id,
+            }
+            writes.append(self._put_new(number))
+        if claim is not None:
+            writes.append(claim.write(self.table, booking.booking_id))
+        try:
+            with dependency("the gallery table"):
+                aws.dynamodb().transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
+            holder = booking.booking_number and self.find_number(
+                booking.agency, booking.collection, booking.booking_number
+            )
+            raise Conflict(
+                "A booking with this number is there already. To add a photo, use its booking_id.",
+                booking_id=holder or booking.booking_id,
+            ) from None
+
+    def get(self, agency: str, booking_id: str) -> Booking | None:
+        """The booking with its photos as it stands now (a consistent read); erased ones too. None if there is none."""
+        items: list[Item] = []
+        with dependency("the gallery table"):
+            for page in (
+                aws.dynamodb()
+                .get_paginator("query")
+                .paginate(
+                    TableName=self.table,
+                    ConsistentRead=True,
+                    KeyConditionExpression="pk = :pk",
+                    ExpressionAttributeValues={":pk": {"S": booking_pk(agency, booking_id)}},
+                )
+            ):
+                items += [from_item(item) for item in page["Items"]]
+        return booking_of(items)
+
+    def expect(self, agency: str, booking_id: str) -> Booking:
+        """The booking, or ``NotFound`` for one that is not there, erased, or another agency's."""
+        booking = self.get(agency, booking_id)
+        if booking is None or booking.state is BookingState.ERASED:
+            raise NotFound("There is no such booking, or it is not one that you may see.")
+        return booking
+
+    def find_number(self, agency: str, collection: str, booking_number: str) -> str | None:
+        """The id of the booking that holds this number; None if none does."""
+        with dependency("the gallery table"):
+            answer = aws.dynamodb().get_item(
+                TableName=self.table,
+                Key=key(_number_pk(agency, collection, booking_number), "NUMBER"),
+                ConsistentRead=True,
+            )
+        return answer["Item"]["booking_id"]["S"] if "Item" in answer else None
+
+    def add_photo(self, booking: Booking, photo: Photo) -> None:
+        """Add a photo to a booking. Does nothing if the booking has it. Raises ``Conflict`` while the booking is deleted."""
+        check = {
+            "TableName": self.table,
+            "Key": key(booking_pk(booking.agency, booking.booking_id), "BOOKING"),
+            "ConditionExpression": "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": _GONE,
+        }
+        try:
+            with dependency("the gallery table"):
+                aws.dynamodb().transact_write_items(
+                    TransactItems=[
+                        {"ConditionCheck": check},  # type: ignore[typeddict-item]
+                        self._put_new(_photo_item(booking, photo)),
+                    ]
+                )
+        except ClientError as error:
+            failed = cancelled_by(error)
+            if not any(failed):
+                raise
+            if failed[0]:
+                raise Conflict("The booking is being deleted.") from None
+
+    def change(self, booking: Booking, changes: Mapping[str, Any]) -> None:
+        """Set members of the record and note that the index has to follow. Raises ``Conflict`` while it is deleted."""
+        stored = dict(changes)
+        if "booked_at" in stored:
+            stored["booked_at"] = timestamp(stored["booked_at"])
+            stored["listed_at"] = _listed_at(stored["booked_at"], booking.booking_id)
+        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", _GONE)
+
+    def mark_deleting(self, booking: Booking) -> None:
+        """The tombstone: from now on no search returns the booking, and the rest follows. Marking twice is one deletion."""
+        stored = {
+            "state": BookingState.DELETING.value,
+            "agency_state": f"{booking.agency}#{BookingState.DELETING}",
+        }
+        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state = :erased", {":erased": _GONE[":erased"]})
+
+    def list(
+        self,
+        agency: str,
+        *,
+        state: BookingState | None = None,
+        collection: str | None = None,
+        booked_from: datetime | None = None,
+        booked_before: datetime | None = None,
+        limit: int = 50,
+        start: Item | None = None,
+    ) -> Page:
+        """The agency's bookings, newest first by date booked."""
+        hash_name = "agency_state" if state else "agency_key"
+        low = timestamp(booked_from) if booked_from else "0"
+        # "#" sorts before every digit, so a bound without an id is below all bookings of that moment.
+        high = timestamp(booked_before) if booked_before else "~"
+        query: dict[str, Any] = {
+            "TableName": self.table,
+            "IndexName": "by-agency-state" if state else "by-agency",
+            "KeyConditionExpression": f"{hash_name} = :hash AND listed_at BETWEEN :low AND :high",
+            "ExpressionAttributeValues": {
+                ":hash": {"S": f"{agency}#{state}" if state else agency},
+                ":low": {"S": low},
+                ":high": {"S": high},
+            },
+            "ScanIndexForward": False,
+            "Limit": limit + 1,
+        }
+        if collection:
+            query["FilterExpression"] = "#collection = :collection"
+            query["ExpressionAttributeNames"] = {"#collection": "collection"}
+            query["ExpressionAttributeValues"][":collection"] = {"S": collection}
+        found: list[Item] = []
+        for _ in range(_MOST_READS):
+            with dependency("the gallery table"):
+                answer = aws.dynamodb().query(**(query | ({"ExclusiveStartKey": start} if start else {})))
+            found += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if not start or len(found) > limit:
+                break
+        page = tuple(booking for item in found[:limit] if (booking := booking_of([from_item(item)])))
+        if len(found) > limit:
+            start = {name: found[limit - 1][name] for name in ("pk", "sk", hash_name, "listed_at")}
+        return Page(page, start)
+
+    def forget_change(self, booking: Booking) -> None:
+        """The change has been followed; keep the note if a later change has replaced it."""
+        with dependency("the gallery table"):
+            try:
+                aws.dynamodb().delete_item(
+                    TableName=self.table,
+                    Key=key(booking_pk(booking.agency, booking.booking_id), "CHANGE"),
+                    ConditionExpression="attribute_not_exists(pk) OR nonce = :nonce",
+                    ExpressionAttributeValues={":nonce": {"S": booking.change or ""}},
+                )
+            except ClientError as error:
+                if not is_condition_failure(error):
+                    raise
+
+    def _follow(self, booking: Booking, stored: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> None:
+        pk = booking_pk(booking.agency, booking.booking_id)
+        names = {f"#s{i}": name for i, name in enumerate(stored)}
+        sets = ", ".join(f"{alias} = :s{i}" for i, alias in enumerate(names))
+        update = {
+            "TableName": self.table,
+            "Key": key(pk, "BOOKING"),
+            "UpdateExpression": f"SET {sets} ADD revision :one",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {**names, "#state": "state"},
+            "ExpressionAttributeValues": {
+                **values,
+                ":one": {"N": "1"},
+                **to_item({f":s{i}": value for i, value in enumerate(stored.values())}),
+            },
+        }
+        note = {"pk": pk, "sk": "CHANGE", "nonce": str(uuid.uuid4()), "at": timestamp(now())}
+        try:
+            with dependency("the gallery table"):
+                aws.dynamodb().transact_write_items(
+                    TransactItems=[
+                        {"Update": update},  # type: ignore[typeddict-item]
+                        {"Put": {"TableName": self.table, "Item": to_item(note)}},
+                    ]
+                )
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
+            raise Conflict("The booking is being deleted.") from None
+
+    def _put_new(self, values: Mapping[str, Any]) -> Any:
+        return {
+            "Put": {
+                "TableName": self.table,
+                "Item": to_item(values),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+
+
+_GONE: Final[dict[str, Any]] = {
+    ":deleting": {"S": BookingState.DELETING.value},
+    ":erased": {"S": BookingState.ERASED.value},
+}
+
+
+def _number_pk(agency: str, collection: str, booking_number: str) -> str:
+    return f"N#{agency}#{collection}#{booking_number}"
+
+
+def _listed_at(booked_at: str, booking_id: str) -> str:
+    return f"{booked_at}#{booking_id}"
+
+
+def _booking_item(booking: Booking) -> Item:
+    booked_at = timestamp(booking.booked_at) if booking.booked_at else None
+    return {
+        "pk": booking_pk(booking.agency, booking.booking_id),
+        "sk": "BOOKING",
+        "agency": booking.agency,
+        "collection": booking.collection,
+        "booking_id": booking.booking_id,
+        "booking_number": booking.booking_number,
+        "subject_id": booking.subject_id,
+        "booked_at": booked_at,
+        "state": booking.state.value,
+        "created_at": timestamp(booking.created_at),
+        "disposition": booking.disposition.value,
+        "fields": dict(booking.fields),
+        "revision": booking.revision,
+        "agency_key": booking.agency,
+        "agency_state": f"{booking.agency}#{booking.state}",
+        "listed_at": _listed_at(booked_at or timestamp(booking.created_at), booking.booking_id),
+    }
+
+
+def _photo_item(booking: Booking, photo: Photo) -> Item:
+    return {
+        "pk": booking_pk(booking.agency, booking.booking_id),
+        "sk": photo_sk(photo.photo_id),
+        "photo_id": photo.photo_id,
+        "view": photo.view.value,
+        "state": photo.state.value,
+        "content_type": photo.content_type,
+        "expected_sha256": photo.expected_sha256,
+        "updated_at": timestamp(now()),
+    }
+
+
+def booking_of(items: Sequence[Item]) -> Booking | None:
+    """The booking that a partition's items make up; None without a ``BOOKING`` item."""
+    record = next((item for item in items if item["sk"] == "BOOKING"), None)
+    if record is None:
+        return None
+    photos = sorted((photo_of(item) for item in items if item["sk"].startswith("PHOTO#")), key=lambda p: p.photo_id)
+    return Booking(
+        agency=record["agency"],
+        collection=record["collection"],
+        booking_id=record["booking_id"],
+        booking_number=record.get("booking_number"),
+        subject_id=record.get("subject_id"),
+        booked_at=moment(record["booked_at"]) if "booked_at" in record else None,
+        state=BookingState(record["state"]),
+        created_at=moment(record["created_at"]),
+        disposition=Disposition(record.get("disposition", "pending")),
+        fields=record.get("fields", {}),
+        photos=tuple(photos),
+        revision=record.get("revision", 0),
+        change=next((item["nonce"] for item in items if item["sk"] == "CHANGE"), None),
+    )
+
+
+def photo_of(item: Item) -> Photo:
+    """The photo that an item holds."""
+    return Photo(
+        photo_id=item["photo_id"],
+        view=View(item["view"]),
+        state=PhotoState(item["state"]),
+        content_type=item.get("content_type"),
+        expected_sha256=item.get("expected_sha256"),
+        sha256=item.get("sha256"),
+        version_id=item.get("version_id"),
+        model=item.get("model"),
+        face_id=item.get("face_id"),
+        face_ids=frozenset(item.get("face_ids", ())),
+        reason=item.get("reason"),
+        sentence=item.get("sentence"),
+        reasons=item.get("reasons", ()),
+        quality=item.get("quality"),
+        announced=item.get("announced", False),
+        updated_at=moment(item["updated_at"]) if "updated_at" in item else None,
+    )

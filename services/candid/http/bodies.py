@@ -1,0 +1,88 @@
+"""Bodies: bounded, decoded and validated before anything acts on them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, Final, NoReturn, TypeVar
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from pydantic import BaseModel, ValidationError
+
+from candid.errors import InvalidRequest, UnsupportedMediaType
+
+MAX_BODY_BYTES: Final = 6_291_456
+"""AWS Lambda's limit for a synchronous invocation, base64 included."""
+MAX_DEPTH: Final = 32
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def raw(event: APIGatewayProxyEvent) -> bytes:
+    """The body's bytes; empty where there is none. Raises ``InvalidRequest`` for base64 that is not."""
+    body = event.body or ""
+    if event.is_base64_encoded:
+        try:
+            return base64.b64decode(body, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidRequest("The body did not arrive whole. Send it again.") from None
+    return body.encode("utf-8", "surrogatepass")
+
+
+def media_type(event: APIGatewayProxyEvent) -> str:
+    """The Content-Type without parameters, lower case; empty where there is none."""
+    headers = {name.lower(): value for name, value in (event.headers or {}).items()}
+    return (headers.get("content-type") or "").split(";")[0].strip().lower()
+
+
+def parse_json(event: APIGatewayProxyEvent, model: type[Model]) -> Model:
+    """The JSON body as ``model``. Raises ``UnsupportedMediaType`` or ``InvalidRequest`` with each wrong member named."""
+    if media_type(event) != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
+    return validate(load_json(raw(event)), model)
+
+
+def load_json(data: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN, no member twice. Raises ``InvalidRequest``."""
+    if not data:
+        raise InvalidRequest("The request has no body. Send a JSON object.")
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON (UTF-8).") from None
+
+
+def validate(value: Any, model: type[Model]) -> Model:
+    """``value`` as ``model``. Raises ``InvalidRequest`` whose ``fields`` member says what is wrong where, never what was sent."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = [
+            {
+                "field": ".".join(str(part) for part in item["loc"]) or "(body)",
+                "problem": _problem(item["type"], item["msg"]),
+            }
+            for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+        ]
+    first = fields[0]
+    raise InvalidRequest(f"The request is not valid: {first['field']}: {first['problem']}.", fields=fields)
+
+
+def _problem(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such member"
+    if kind == "missing":
+        return "this member is required"
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise InvalidRequest("The body holds NaN or Infinity, which JSON does not know.")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidRequest("The body names a member twice.")
+    return members

@@ -1,0 +1,42 @@
+"""Cursors: where the next page of a listing begins, bound to the listing that it came from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from candid.errors import InvalidRequest
+
+Key = Mapping[str, Any]
+"""A DynamoDB key (LastEvaluatedKey), string attributes alone."""
+
+
+def encode(key: Key, *listing: str | None) -> str:
+    """A cursor for ``key``. ``listing`` names what is listed: route, agency, and every filter."""
+    plain = {name: value["S"] for name, value in key.items()}
+    text = json.dumps({"of": _mark(listing), "key": plain}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, *listing: str | None) -> dict[str, Any]:
+    """The key in ``cursor``. Raises ``InvalidRequest`` for a cursor that this listing did not give out."""
+    wrong = InvalidRequest(
+        "The cursor is not one of this listing. Use next_cursor of the page before, with the same filters."
+    )
+    try:
+        value = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise wrong from None
+    if not isinstance(value, dict) or value.get("of") != _mark(listing) or not isinstance(value.get("key"), dict):
+        raise wrong
+    if not all(isinstance(text, str) and text for text in value["key"].values()):
+        raise wrong
+    return {name: {"S": text} for name, text in value["key"].items()}
+
+
+def _mark(listing: tuple[str | None, ...]) -> str:
+    return sha256("\0".join("" if part is None else "=" + part for part in listing).encode()).hexdigest()[:16]

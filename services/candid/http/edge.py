@@ -1,0 +1,107 @@
+"""The Powertools wiring that every HTTP edge shares: one table of failures, one log line a request, nothing of its content.
+
+Not here: routes and rules. What is logged is method, route pattern, status and time: never a body, a query or an identity.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from traceback import extract_tb
+from typing import Any
+from uuid import UUID
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from candid.access.principal import Permission, Principal
+from candid.errors import CandidError, NotFound
+from candid.http import problem
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Edge:
+    """One function's HTTP surface: ``api`` takes the routes, ``handle`` answers an invocation."""
+
+    def __init__(self, service: str) -> None:
+        self.api = APIGatewayRestResolver()
+        self.logger = Logger(service=service)
+        self.tracer = Tracer(service=service)
+        self.metrics = Metrics(namespace="Candid", service=service)
+        self.api.exception_handler(CandidError)(self._refuse)
+        self.api.exception_handler(Exception)(self._fail)
+        self.api.not_found(self._no_route)
+
+    def principal(self, permission: Permission) -> Principal:
+        """Who asks, allowed to do this. Raises ``NotAuthenticated`` or ``Forbidden``."""
+        context = self.api.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
+        principal = Principal.from_context(context)
+        principal.require(permission)
+        return principal
+
+    def query(self, name: str) -> str | None:
+        """A query parameter, or None."""
+        return (self.api.current_event.query_string_parameters or {}).get(name)
+
+    def header(self, name: str) -> str | None:
+        """A header, whatever its case, or None."""
+        wanted = name.lower()
+        return next((v for k, v in (self.api.current_event.headers or {}).items() if k.lower() == wanted), None)
+
+    def json(self, status: HTTPStatus, body: dict[str, Any]) -> Response[dict[str, Any]]:
+        """A JSON answer that no cache keeps."""
+        return Response(status_code=status, content_type="application/json", body=body, headers=dict(_HEADERS))
+
+    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer one invocation; every failure is a problem document."""
+        started = time.perf_counter()
+        self.logger.clear_state()
+        self.logger.append_keys(request_id=context.aws_request_id)
+        answer: dict[str, Any] = self.api.resolve(event, context)
+        status = int(answer["statusCode"])
+        elapsed = (time.perf_counter() - started) * 1000
+        self.metrics.add_metric("Requests", MetricUnit.Count, 1)
+        self.metrics.add_metric("Latency", MetricUnit.Milliseconds, elapsed)
+        self.logger.info(
+            "request",
+            method=event.get("httpMethod"),
+            route=event.get("resource"),
+            status=status,
+            milliseconds=round(elapsed, 1),
+        )
+        return answer
+
+    def _refuse(self, error: CandidError) -> Response[dict[str, Any]]:
+        return self._problem(problem.document(error, self.api.lambda_context.aws_request_id))
+
+    def _fail(self, error: Exception) -> Response[dict[str, Any]]:
+        # An exception's text can hold what the caller sent: its type and the places it passed are enough to mend it.
+        places = [
+            f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)
+        ]
+        self.logger.error("unforeseen failure", error=type(error).__name__, places=places)
+        self.metrics.add_metric("UnforeseenFailures", MetricUnit.Count, 1)
+        return self._problem(problem.internal(self.api.lambda_context.aws_request_id))
+
+    def _no_route(self, _: NotFoundError) -> Response[dict[str, Any]]:
+        return self._refuse(NotFound("There is no such route. See the API's document for those there are."))
+
+    def _problem(self, body: dict[str, Any]) -> Response[dict[str, Any]]:
+        headers = dict(_HEADERS)
+        if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = str(problem.RETRY_AFTER_SECONDS)
+        return Response(status_code=body["status"], content_type=problem.CONTENT_TYPE, body=body, headers=headers)
+
+
+def identifier(text: str, thing: str) -> str:
+    """``text`` as an id of ``thing`` (a lower-case UUID). Raises ``NotFound``: no other id exists."""
+    try:
+        if str(UUID(text)) == text:
+            return text
+    except ValueError:
+        pass
+    raise NotFound(f"There is no such {thing}, or it is not one that you may see.")

@@ -1,0 +1,99 @@
+"""What a function is told by its environment: read once, typed, at the edge of a process. Nothing else looks at it.
+
+Each class names its variables by its fields (``gallery_table`` is ``GALLERY_TABLE``); ``template.yaml`` sets them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+
+class SettingsError(Exception):
+    """A variable is missing or not of its type. The sentence names every one that is wrong, never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerSettings:
+    """Who issues tokens, for whom, and where the issuer's keys are published."""
+
+    token_issuer: str
+    token_jwks_url: str
+    token_audience: str = "candid"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Where bookings and photos are kept."""
+
+    gallery_table: str
+    photos_bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseworkSettings:
+    """Where cases, probes and stored searches are kept, and the photos that stored searches link to."""
+
+    casework_table: str
+    gallery_table: str
+    photos_bucket: str
+    probes_bucket: str
+    probe_retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSettings:
+    """What a function that sees faces works with. ``embedded_index_path`` holds for processes that share a disk (a
+    laptop); on AWS ``opensearch_endpoint`` names the index."""
+
+    candid_models: Path
+    model: str = "sface"
+    embedded_index_path: str = ""
+    opensearch_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedSettings(FaceSettings):
+    """Enrolment: photos in, templates into the index, events out."""
+
+    gallery_table: str = dataclasses.field(kw_only=True)
+    photos_bucket: str = dataclasses.field(kw_only=True)
+    event_bus: str = dataclasses.field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings(FaceSettings):
+    """Search: a probe in, candidates out, both stored."""
+
+    gallery_table: str = dataclasses.field(kw_only=True)
+    casework_table: str = dataclasses.field(kw_only=True)
+    photos_bucket: str = dataclasses.field(kw_only=True)
+    probes_bucket: str = dataclasses.field(kw_only=True)
+    probe_retention_days: int = 30
+
+
+S = TypeVar("S")
+
+
+def read(settings: type[S], environ: Mapping[str, str]) -> S:
+    """Fill ``settings`` from ``environ``. Raises ``SettingsError`` naming every variable that is missing or malformed."""
+    types = get_type_hints(settings)
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        variable = field.name.upper()
+        text = environ.get(variable, "")
+        if not text:
+            if field.default is dataclasses.MISSING:
+                wrong.append(f"{variable} is not set")
+            continue
+        try:
+            values[field.name] = types[field.name](text)
+        except ValueError:
+            wrong.append(f"{variable} is not a {types[field.name].__name__}")
+    if wrong:
+        raise SettingsError(f"This function can't start: {'; '.join(wrong)}.")
+    return settings(**values)

@@ -1,0 +1,113 @@
+"""Photos and probes in object storage: upload links, reading what is there now, erasing every version.
+
+Not here: what a key means to the gallery (``gallery.photos``) or what is done with the bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+from candid import aws
+from candid.aws import dependency, error_code
+from candid.errors import ImageTooLarge
+from candid.tables import now
+
+MAX_UPLOAD_BYTES: Final = 15 * 1024 * 1024
+"""Of one photo or probe, as Rekognition takes from S3."""
+UPLOAD_LINK_SECONDS: Final = 900
+VIEW_LINK_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLink:
+    """A presigned POST: ``fields`` first, then the file. It fits one key, one type and at most ``max_bytes``."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+    max_bytes: int = MAX_UPLOAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a key holds now. ``version_id`` is None where the bucket keeps no versions; metadata names are lower case."""
+
+    data: bytes
+    version_id: str | None
+    etag: str
+    content_type: str
+    metadata: dict[str, str]
+    stored_at: datetime
+
+
+def upload_link(bucket: str, key: str, content_type: str) -> UploadLink:
+    """A link that lets whoever holds it put one object under exactly ``key``, for fifteen minutes."""
+    expires_at = now() + timedelta(seconds=UPLOAD_LINK_SECONDS)
+    post = aws.s3().generate_presigned_post(
+        bucket,
+        key,
+        Fields={"Content-Type": content_type},
+        Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, MAX_UPLOAD_BYTES]],
+        ExpiresIn=UPLOAD_LINK_SECONDS,
+    )
+    return UploadLink(post["url"], post["fields"], expires_at)
+
+
+def view_link(bucket: str, key: str) -> tuple[str, datetime]:
+    """A link that shows the object for five minutes, and when it ends."""
+    expires_at = now() + timedelta(seconds=VIEW_LINK_SECONDS)
+    url = aws.s3().generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=VIEW_LINK_SECONDS
+    )
+    return url, expires_at
+
+
+def put(bucket: str, key: str, data: bytes, content_type: str) -> None:
+    """Store ``data`` under ``key``."""
+    with dependency("the photo store"):
+        aws.s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+
+
+def read_current(bucket: str, key: str) -> StoredObject | None:
+    """The object's current version; None where there is none or it is deleted. Raises ``ImageTooLarge`` before reading."""
+    with dependency("the photo store"):
+        try:
+            answer = aws.s3().get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in {"NoSuchKey", "NoSuchVersion", "404"}:
+                return None
+            raise
+        if answer["ContentLength"] > MAX_UPLOAD_BYTES:
+            answer["Body"].close()
+            raise ImageTooLarge(f"The photo has more than {MAX_UPLOAD_BYTES // 2**20} MB. Send a smaller one.")
+        return StoredObject(
+            data=answer["Body"].read(),
+            version_id=answer.get("VersionId"),
+            etag=answer["ETag"].strip('"'),
+            content_type=answer.get("ContentType", ""),
+            metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
+            stored_at=answer["LastModified"],
+        )
+
+
+def erase(bucket: str, prefix: str) -> int:
+    """Delete every version and every delete marker under ``prefix``; returns how many. Raises ``ClientError`` if one stays."""
+    erased = 0
+    with dependency("the photo store"):
+        for page in aws.s3().get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            for version in versions:
+                aws.s3().delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+            erased += len(versions)
+    return erased
+
+
+def is_empty(bucket: str, prefix: str) -> bool:
+    """Whether no version and no delete marker is left under ``prefix``."""
+    with dependency("the photo store"):
+        page = aws.s3().list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    return not page.get("Versions") and not page.get("DeleteMarkers")
