@@ -1,0 +1,1 @@
+"""The ingest function: bookings over HTTP. An edge: it parses, calls ``candid.gallery.intake``, and maps the answer."""

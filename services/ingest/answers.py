@@ -1,0 +1,76 @@
+"""What the ingest routes answer, as ``infra/api/openapi.yaml`` says. Pure: records in, JSON-ready dicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from candid.gallery.catalog import Booking, Photo
+from candid.gallery.intake import Expected
+from candid.storage import UploadLink
+from candid.tables import timestamp
+
+
+def booking(record: Booking, *, photos: bool = True) -> dict[str, Any]:
+    """A booking; with ``photos``, where each of them stands."""
+    return _present(
+        booking_id=record.booking_id,
+        agency=record.agency,
+        collection=record.collection,
+        booking_number=record.booking_number,
+        subject_id=record.subject_id,
+        booked_at=timestamp(record.booked_at) if record.booked_at else None,
+        disposition=record.disposition.value,
+        fields=dict(record.fields),
+        state=record.state.value,
+        created_at=timestamp(record.created_at),
+        photos=[_photo(photo) for photo in record.photos] if photos else None,
+    )
+
+
+def created(record: Booking, expected: Sequence[Expected]) -> dict[str, Any]:
+    """A booking just registered, with the links."""
+    return {
+        "booking_id": record.booking_id,
+        "collection": record.collection,
+        "photos": [photo_upload(one) for one in expected],
+    }
+
+
+def photo_upload(expected: Expected) -> dict[str, Any]:
+    """A photo and its link."""
+    return _present(
+        photo_id=expected.photo.photo_id,
+        view=expected.photo.view.value,
+        state=expected.photo.state.value,
+        upload=upload(expected.upload) if expected.upload else None,
+    )
+
+
+def upload(link: UploadLink) -> dict[str, Any]:
+    """A presigned POST."""
+    return {
+        "url": link.url,
+        "fields": link.fields,
+        "expires_at": timestamp(link.expires_at),
+        "max_bytes": link.max_bytes,
+    }
+
+
+def _photo(photo: Photo) -> dict[str, Any]:
+    return _present(
+        photo_id=photo.photo_id,
+        view=photo.view.value,
+        state=photo.state.value,
+        reason=photo.reason,
+        sentence=photo.sentence,
+        reasons=[dict(reason) for reason in photo.reasons] or None,
+        face_id=photo.face_id,
+        quality=dict(photo.quality) if photo.quality else None,
+        model=photo.model,
+        updated_at=timestamp(photo.updated_at) if photo.updated_at else None,
+    )
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

@@ -1,0 +1,103 @@
+"""What the ingest routes take, as ``infra/api/openapi.yaml`` says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
+from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
+from candid.tables import now
+
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("must be printable text and not blank")
+    return text
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not _EARLIEST <= moment <= now() + timedelta(days=1):
+        raise ValueError("must lie between 1900 and tomorrow")
+    return moment
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
+CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.\-]+\z")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_\-]{1,64}\z")]
+FieldValue = Annotated[str, StringConstraints(max_length=1024)]
+Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=32)]
+BookedAt = Annotated[AwareDatetime, AfterValidator(_plausible)]
+ContentType = Literal["image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/heic", "image/jp2"]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PhotoRequest(_Request):
+    """One photo that will come."""
+
+    content_type: ContentType
+    view: View = View.FRONTAL
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\z")] | None = None
+
+    def to_domain(self) -> NewPhoto:
+        """As the rules have it."""
+        return NewPhoto(self.content_type, self.view, self.sha256)
+
+
+class BookingRequest(_Request):
+    """One booking with its photos."""
+
+    booking_number: Label
+    subject_id: Label
+    booked_at: BookedAt
+    collection: CollectionName = DEFAULT_COLLECTION
+    fields: Fields = Field(default_factory=dict)
+    photos: Annotated[tuple[PhotoRequest, ...], Field(min_length=1, max_length=MAX_PHOTOS)] = (
+        PhotoRequest(content_type="image/jpeg"),
+    )
+
+    def to_domain(self) -> NewBooking:
+        """As the rules have it."""
+        photos = tuple(photo.to_domain() for photo in self.photos)
+        return NewBooking(self.booking_number, self.subject_id, self.booked_at, self.collection, self.fields, photos)
+
+
+class BatchRequest(_Request):
+    """Up to a hundred bookings; each is validated on its own, so that one bad record does not stop the rest."""
+
+    bookings: Annotated[tuple[Any, ...], Field(min_length=1, max_length=100)]
+
+
+class ChangeRequest(_Request):
+    """What of a booking may be corrected; at least one member."""
+
+    subject_id: Label | None = None
+    booked_at: BookedAt | None = None
+    disposition: Disposition | None = None
+    fields: Fields | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent."""
+        sent = {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+        if isinstance(sent.get("disposition"), Disposition):
+            sent["disposition"] = sent["disposition"].value
+        return sent
+
+
+class ListQuery(_Request):
+    """Filters of a listing; query parameters are text."""
+
+    state: Literal["awaiting_photo", "received", "enrolled", "rejected", "deleting"] | None = None
+    collection: CollectionName | None = None
+    booked_from: AwareDatetime | None = None
+    booked_before: AwareDatetime | None = None
+    booking_number: Label | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
