@@ -25,7 +25,7 @@ from ingest import answers
 from ingest.requests import BatchRequest, BookingRequest, ChangeRequest, ListQuery, PhotoRequest
 
 edge = Edge("ingest")
-Answer = Response[dict[str, Any]]
+Answer = Response[str]
 
 
 @cache

@@ -5,6 +5,7 @@ Not here: routes and rules. What is logged is method, route pattern, status and 
 
 from __future__ import annotations
 
+import json
 import time
 from http import HTTPStatus
 from traceback import extract_tb
@@ -52,9 +53,9 @@ class Edge:
         wanted = name.lower()
         return next((v for k, v in (self.api.current_event.headers or {}).items() if k.lower() == wanted), None)
 
-    def json(self, status: HTTPStatus, body: dict[str, Any]) -> Response[dict[str, Any]]:
+    def json(self, status: HTTPStatus, body: dict[str, Any]) -> Response[str]:
         """A JSON answer that no cache keeps."""
-        return Response(status_code=status, content_type="application/json", body=body, headers=dict(_HEADERS))
+        return Response(status_code=status, content_type="application/json", body=_text(body), headers=dict(_HEADERS))
 
     def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one invocation; every failure is a problem document."""
@@ -75,10 +76,10 @@ class Edge:
         )
         return answer
 
-    def _refuse(self, error: CandidError) -> Response[dict[str, Any]]:
+    def _refuse(self, error: CandidError) -> Response[str]:
         return self._problem(problem.document(error, self.api.lambda_context.aws_request_id))
 
-    def _fail(self, error: Exception) -> Response[dict[str, Any]]:
+    def _fail(self, error: Exception) -> Response[str]:
         # An exception's text can hold what the caller sent: its type and the places it passed are enough to mend it.
         places = [
             f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)
@@ -87,14 +88,20 @@ class Edge:
         self.metrics.add_metric("UnforeseenFailures", MetricUnit.Count, 1)
         return self._problem(problem.internal(self.api.lambda_context.aws_request_id))
 
-    def _no_route(self, _: NotFoundError) -> Response[dict[str, Any]]:
+    def _no_route(self, _: NotFoundError) -> Response[str]:
         return self._refuse(NotFound("There is no such route. See the API's document for those there are."))
 
-    def _problem(self, body: dict[str, Any]) -> Response[dict[str, Any]]:
+    def _problem(self, body: dict[str, Any]) -> Response[str]:
         headers = dict(_HEADERS)
         if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(problem.RETRY_AFTER_SECONDS)
-        return Response(status_code=body["status"], content_type=problem.CONTENT_TYPE, body=body, headers=headers)
+        return Response(
+            status_code=body["status"], content_type=problem.CONTENT_TYPE, body=_text(body), headers=headers
+        )
+
+
+def _text(body: dict[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"), allow_nan=False)
 
 
 def identifier(text: str, thing: str) -> str:

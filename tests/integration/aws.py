@@ -1,0 +1,89 @@
+"""The stores of the template, made in moto's in-process AWS: tables with their keys and indexes, buckets, the event bus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+from moto import mock_aws
+
+from candid import aws
+
+REGION = "us-east-1"
+GALLERY_TABLE = "candid-gallery"
+CASEWORK_TABLE = "candid-casework"
+PHOTOS_BUCKET = "candid-photos"
+PROBES_BUCKET = "candid-probes"
+EVENT_BUS = "candid-events"
+
+_INDEXES = {
+    GALLERY_TABLE: {"by-agency": ("agency_key", "listed_at"), "by-agency-state": ("agency_state", "listed_at")},
+    CASEWORK_TABLE: {
+        "by-agency": ("agency_kind", "at"),
+        "by-officer": ("agency_officer", "at"),
+        "by-case": ("agency_case", "at"),
+    },
+}
+
+
+@contextmanager
+def stores() -> Iterator[None]:
+    """All stores, empty, for the length of a ``with``; Candid's own clients go to them."""
+    saved = dict(os.environ)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "GALLERY_TABLE": GALLERY_TABLE,
+        "CASEWORK_TABLE": CASEWORK_TABLE,
+        "PHOTOS_BUCKET": PHOTOS_BUCKET,
+        "PROBES_BUCKET": PROBES_BUCKET,
+        "EVENT_BUS": EVENT_BUS,
+    }
+    os.environ.pop("AWS_ENDPOINT_URL", None)
+    with mock_aws():
+        forget_clients()
+        for table in _INDEXES:
+            create_table(table)
+        for bucket in (PHOTOS_BUCKET, PROBES_BUCKET):
+            boto3.client("s3").create_bucket(Bucket=bucket)
+            boto3.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        boto3.client("events").create_event_bus(Name=EVENT_BUS)
+        try:
+            yield
+        finally:
+            forget_clients()
+            os.environ.clear()
+            os.environ.update(saved)
+
+
+def forget_clients() -> None:
+    """Candid keeps its clients for a process's life; a test's AWS lives shorter."""
+    for client in (aws.s3, aws.dynamodb, aws.eventbridge):
+        client.cache_clear()
+
+
+def create_table(name: str) -> None:
+    """A table with the template's keys and indexes."""
+    indexes = _INDEXES[name]
+    attributes = {"pk", "sk"} | {attribute for keys in indexes.values() for attribute in keys}
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in sorted(attributes)],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": index,
+                "KeySchema": [
+                    {"AttributeName": hash_key, "KeyType": "HASH"},
+                    {"AttributeName": range_key, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for index, (hash_key, range_key) in indexes.items()
+        ],
+    )
