@@ -1,0 +1,1 @@
+"""Faces: decode, detect, align, measure, embed, and what a score means. Knows nothing of bookings or cases."""

@@ -1,0 +1,113 @@
+"""Bytes to pixels, safely: kinds that are on a list, limits checked in the header before any pixel is decoded.
+
+Metadata is dropped and the EXIF orientation applied, so that what comes out is the picture as a person sees it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from candid.errors import ImageFormatUnsupported, ImageTooLarge, ImageTooSmall, ImageUnreadable
+
+try:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    HEIC_IS_READ = True
+except ImportError:  # The library has no wheel for every machine; without it HEIC is a kind that is not read.
+    HEIC_IS_READ = False
+
+Pixels = NDArray[np.uint8]
+"""(height, width, 3), blue green red, 0 to 255, upright."""
+
+MAX_BYTES: Final = 15 * 1024 * 1024
+MAX_PIXELS: Final = 50_000_000
+MIN_SIDE: Final = 32
+_BACKDROP: Final = (255, 255, 255)
+_TYPES: Final = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "JPEG2000": "image/jp2",
+    "HEIF": "image/heic",
+}
+_KINDS: Final = "JPEG, PNG, WebP, BMP, TIFF, JPEG 2000" + (" or HEIC" if HEIC_IS_READ else "")
+# Pillow's own limit only warns below twice its value; ours is checked first and this stops what a decoder finds later.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The first frame of an image, upright, (H, W, 3) uint8 BGR.
+
+    Grey, palette, CMYK, 16-bit and alpha (over white) are converted. Raises ``ImageTooLarge`` (over ``max_bytes`` or
+    ``max_pixels``, before decoding), ``ImageTooSmall`` (a side under 32 px), ``ImageFormatUnsupported``, and
+    ``ImageUnreadable`` for what is no image or is cut off.
+    """
+    if len(data) > max_bytes:
+        raise ImageTooLarge(f"The image has more than {max_bytes // 2**20} MB. Send a smaller one.")
+    image = _open(data)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLarge(f"The image has {width} × {height} pixels; at most {max_pixels // 10**6} million are read.")
+    if min(width, height) < MIN_SIDE:
+        raise ImageTooSmall(f"The image has {width} × {height} pixels; a side must have at least {MIN_SIDE}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            rgb = np.asarray(_to_rgb(upright))
+    except Exception as error:
+        # Decoders fail in many ways (OSError, SyntaxError, struct.error, …) and their texts can quote the file.
+        raise ImageUnreadable("The image is damaged or cut off. Export it again.") from _nameless(error)
+    return np.ascontiguousarray(rgb[:, :, ::-1])
+
+
+def content_type(data: bytes) -> str | None:
+    """What the bytes are by their own account, e.g. ``image/png``; None for a kind that is not read."""
+    try:
+        return _TYPES[str(_open(data).format)]
+    except (ImageUnreadable, ImageFormatUnsupported):
+        return None
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageUnreadable("The file is empty.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(data), formats=[*_TYPES] if HEIC_IS_READ else [*_TYPES][:-1])
+    except UnidentifiedImageError:
+        raise ImageFormatUnsupported(f"The file is not an image that Candid reads: {_KINDS}.") from None
+    except Image.DecompressionBombError:
+        raise ImageTooLarge(f"The image has more than {MAX_PIXELS // 10**6} million pixels.") from None
+    except Exception as error:
+        raise ImageUnreadable("The image's header is damaged. Export it again.") from _nameless(error)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+        # Pillow's own conversion to 8 bits clips; scanners write 16 bits over the whole range.
+        values = np.asarray(image, np.float32)
+        return Image.fromarray(np.clip(values / 257.0, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
+        above = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", above.size, (*_BACKDROP, 255)), above).convert("RGB")
+    return image.convert("RGB")
+
+
+def _nameless(error: Exception) -> Exception:
+    """The kind of a failure without its text."""
+    return RuntimeError(type(error).__name__)
