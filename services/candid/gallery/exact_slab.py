@@ -1,0 +1,103 @@
+"""How the templates of one block lie in the file: fixed slots, only ever overwritten where they lie.
+
+Not here: which slot is whose (``exact_store``).
+
+A template in a row of its own would be copied about when SQLite balances its tree, and a copy left in the gap of a page is
+beyond ``secure_delete``. So a slab begins with ``PADDING`` bytes, more than SQLite keeps of a row inside the tree
+(https://www.sqlite.org/fileformat2.html#b_tree_pages: usable size − 35), and everything after them is on overflow pages,
+which never move and are zeroed when they are freed.
+
+    slab = PADDING zeros | booked_at: slots × int64, µs since 1970 or EMPTY | templates: slots × dimension × float32
+
+Numbers are little-endian on every machine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candid.gallery.exact_file import PAGE_SIZE, damaged
+from candid.gallery.index import Template
+
+PADDING: Final = PAGE_SIZE
+EMPTY: Final = int(np.iinfo(np.int64).min)
+"""The booked_at of a free slot, whose template is zeros."""
+
+
+def encoded_time(since_epoch: int) -> bytes:
+    """µs since 1970 as a slab holds them."""
+    return since_epoch.to_bytes(8, "little", signed=True)
+
+
+FREE: Final = encoded_time(EMPTY)
+
+
+def blank_slab(slots: int, dimension: int) -> bytes:
+    """A slab whose slots are all free."""
+    return bytes(PADDING) + FREE * slots + bytes(4 * dimension * slots)
+
+
+def read_slab(db: sqlite3.Connection, block: int, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """booked_at, (slots,) int64, and templates, (slots, dimension) float32, as views of one buffer that is read-only.
+
+    Raises ``IndexDamaged`` where the slab has another size, a template is no unit vector or a free slot is not zeros."""
+    row = db.execute(
+        "SELECT slots, used, body FROM block LEFT JOIN slab USING (block) WHERE block = ?", (block,)
+    ).fetchone()
+    if row is None or not isinstance(row[2], bytes) or len(row[2]) != _size(row[0], dimension):
+        raise damaged()
+    slots, used, body = row
+    booked = np.frombuffer(body, "<i8", slots, PADDING)
+    templates = np.frombuffer(body, "<f4", slots * dimension, PADDING + 8 * slots).reshape(slots, dimension)
+    taken = booked != EMPTY
+    squares = np.einsum("ij,ij->i", templates, templates)
+    # Twice UNIT_TOLERANCE and a little, since these are squared lengths; a NaN fails it too.
+    if np.count_nonzero(taken) != used or not np.all(np.abs(squares - taken) <= 3e-3):
+        raise damaged()
+    return booked, templates
+
+
+class Slab:
+    """One slab, read and overwritten where it lies. Raises ``IndexDamaged`` on opening one of another size."""
+
+    def __init__(self, db: sqlite3.Connection, block: int, slots: int, dimension: int) -> None:
+        self._blob = db.blobopen("slab", "body", block)
+        self._slots = slots
+        self._templates_at = PADDING + 8 * slots
+        self._template_size = 4 * dimension
+        if len(self._blob) != _size(slots, dimension):
+            self._blob.close()
+            raise damaged()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._blob.close()
+
+    def booked(self) -> NDArray[np.int64]:
+        """µs since 1970 or EMPTY, (slots,) int64."""
+        self._blob.seek(PADDING)
+        return np.frombuffer(self._blob.read(8 * self._slots), "<i8")
+
+    def read(self, slot: int) -> tuple[int, Template]:
+        """booked_at and a copy of the template of one slot."""
+        self._blob.seek(PADDING + 8 * slot)
+        booked_at = int.from_bytes(self._blob.read(8), "little", signed=True)
+        self._blob.seek(self._templates_at + self._template_size * slot)
+        return booked_at, np.frombuffer(self._blob.read(self._template_size), "<f4").astype(np.float32)
+
+    def write(self, first: int, booked: bytes, templates: bytes = b"") -> None:
+        """Overwrite slots from ``first`` on: their times, and their templates where any are given."""
+        self._blob.seek(PADDING + 8 * first)
+        self._blob.write(booked)
+        self._blob.seek(self._templates_at + self._template_size * first)
+        self._blob.write(templates)
+
+
+def _size(slots: int, dimension: int) -> int:
+    return PADDING + slots * (8 + 4 * dimension)

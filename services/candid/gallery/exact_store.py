@@ -1,0 +1,275 @@
+"""The tables of exact search: where a template lies in the file, and how it is written, found and erased there.
+
+Not here: locks, transactions, failures (``exact_file``); memory and scores (``exact``). Every function runs inside a
+transaction that its caller has begun.
+
+A partition has blocks, a block has slots, a slot holds one template (``exact_slab``). A place is
+``block << SLOT_BITS | slot``. A block goes when its last template does; a free slot is taken by the next template of its
+partition.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from candid.gallery.exact_file import damaged
+from candid.gallery.exact_slab import EMPTY, FREE, Slab, blank_slab, encoded_time
+from candid.gallery.index import Entry, Partition, microseconds, moment
+
+SLOT_BITS: Final = 16
+
+_SLAB_BYTES: Final = 256 * 1024
+"""Of templates in a full-grown block: what another process reads again when one of them has changed."""
+_FIRST_SLOTS: Final = 8
+"""A small collection (or one user's) should not take a large block."""
+_ONE_QUERY: Final = 500
+
+SCHEMA: Final = (
+    # AUTOINCREMENT: a number is never given twice, so a process that remembers one can't take a new thing for it.
+    "CREATE TABLE part (part INTEGER PRIMARY KEY AUTOINCREMENT, agency TEXT NOT NULL, collection TEXT NOT NULL,"
+    " kind TEXT NOT NULL, change INTEGER NOT NULL, UNIQUE (agency, collection, kind))",
+    "CREATE TABLE block (block INTEGER PRIMARY KEY AUTOINCREMENT, part INTEGER NOT NULL, slots INTEGER NOT NULL,"
+    " used INTEGER NOT NULL, change INTEGER NOT NULL)",
+    "CREATE INDEX block_of_part ON block (part)",
+    "CREATE TABLE slab (block INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE entry (place INTEGER PRIMARY KEY, part INTEGER NOT NULL, id BLOB NOT NULL, booking_id TEXT NOT NULL,"
+    " subject_id TEXT NOT NULL, UNIQUE (part, id))",
+    "CREATE TABLE changes (latest INTEGER NOT NULL)",
+    "INSERT INTO changes VALUES (0)",
+)
+
+Label = tuple[UUID, str, str]
+"""id, booking_id, subject_id."""
+
+
+def latest_change(db: sqlite3.Connection) -> int:
+    """The number of the last change to the whole file."""
+    row = db.execute("SELECT latest FROM changes").fetchone()
+    if row is None:
+        raise damaged()
+    return int(row[0])
+
+
+def part_changes(db: sqlite3.Connection) -> dict[int, int]:
+    """The last change to each partition."""
+    return dict(db.execute("SELECT part, change FROM part").fetchall())
+
+
+def block_changes(db: sqlite3.Connection, part: int) -> dict[int, int]:
+    """The last change to each block of a partition, in the blocks' order."""
+    return dict(db.execute("SELECT block, change FROM block WHERE part = ? ORDER BY block", (part,)).fetchall())
+
+
+def part_of(db: sqlite3.Connection, partition: Partition) -> int | None:
+    """The number of a partition, or None where nothing was ever written to it or it was dropped."""
+    row = db.execute(
+        "SELECT part FROM part WHERE agency = ? AND collection = ? AND kind = ?",
+        (partition.agency, partition.collection, partition.kind.value),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def count(db: sqlite3.Connection, part: int) -> int:
+    """How many templates a partition holds."""
+    return int(db.execute("SELECT coalesce(sum(used), 0) FROM block WHERE part = ?", (part,)).fetchone()[0])
+
+
+def labels(db: sqlite3.Connection, places: Sequence[int]) -> dict[int, Label]:
+    """What is stored beside the templates at ``places``. Raises ``IndexDamaged`` where one has nothing beside it."""
+    rows = db.execute(
+        "SELECT place, entry.id, booking_id, subject_id FROM json_each(?) CROSS JOIN entry ON place = value",
+        (json.dumps(places),),
+    ).fetchall()
+    if len(rows) != len(places):
+        raise damaged()
+    return {place: (UUID(bytes=identity), booking, subject) for place, identity, booking, subject in rows}
+
+
+def entries(
+    db: sqlite3.Connection, partition: Partition, part: int, ids: Sequence[UUID], dimension: int
+) -> dict[UUID, Entry]:
+    """The entries of ``ids`` that exist."""
+    places = _places(db, part, ids)
+    known = labels(db, list(places.values()))
+    found: dict[UUID, Entry] = {}
+    for block, slots, here in _by_block(db, places.values()):
+        with Slab(db, block, slots, dimension) as slab:
+            for slot in here:
+                identity, booking, subject = known[block << SLOT_BITS | slot]
+                booked_at, template = slab.read(slot)
+                if booked_at == EMPTY:
+                    raise damaged()
+                found[identity] = Entry(identity, partition, booking, subject, moment(booked_at), template)
+    return found
+
+
+def upsert(db: sqlite3.Connection, given: Sequence[Entry], dimension: int) -> bool:
+    """Write entries whose templates are checked. Returns whether any of them was there, so that bytes were overwritten."""
+    change = _next_change(db)
+    overwritten = False
+    last = {(entry.partition, entry.id): entry for entry in given}
+    for partition in dict.fromkeys(entry.partition for entry in given):
+        group = {identity: entry for (where, identity), entry in last.items() if where == partition}
+        part = _part_to_write(db, partition, change)
+        places = _places(db, part, list(group))
+        overwritten = overwritten or bool(places)
+        db.executemany(
+            "UPDATE entry SET booking_id = ?, subject_id = ? WHERE place = ?",
+            [(group[identity].booking_id, group[identity].subject_id, place) for identity, place in places.items()],
+        )
+        fresh = [identity for identity in group if identity not in places]
+        taken = dict(zip(fresh, _take_places(db, part, len(fresh), dimension, change), strict=True))
+        db.executemany(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
+            [
+                (place, part, identity.bytes, group[identity].booking_id, group[identity].subject_id)
+                for identity, place in taken.items()
+            ],
+        )
+        _fill(db, {place: group[identity] for identity, place in (places | taken).items()}, dimension, change)
+    return overwritten
+
+
+def relabel(
+    db: sqlite3.Connection, part: int, ids: Sequence[UUID], subject_id: str, booked_at: int, dimension: int
+) -> int:
+    """Change subject and time (µs since 1970) of the entries of ``ids``; returns how many there were."""
+    places = list(_places(db, part, ids).values())
+    if places:
+        change = _next_change(db)
+        db.executemany("UPDATE entry SET subject_id = ? WHERE place = ?", [(subject_id, place) for place in places])
+        for block, slots, here in _by_block(db, places):
+            with Slab(db, block, slots, dimension) as slab:
+                for slot in here:
+                    slab.write(slot, encoded_time(booked_at))
+            _mark(db, block, 0, change)
+    return len(places)
+
+
+def delete(db: sqlite3.Connection, part: int, ids: Sequence[UUID], dimension: int) -> int:
+    """Overwrite the templates of ``ids`` with zeros and free their slots; returns how many there were."""
+    places = list(_places(db, part, ids).values())
+    if places:
+        change = _next_change(db)
+        db.executemany("DELETE FROM entry WHERE place = ?", [(place,) for place in places])
+        for block, slots, here in _by_block(db, places):
+            with Slab(db, block, slots, dimension) as slab:
+                for slot in here:
+                    slab.write(slot, FREE, bytes(4 * dimension))
+            _mark(db, block, -len(here), change)
+        db.execute("DELETE FROM slab WHERE block IN (SELECT block FROM block WHERE part = ? AND used = 0)", (part,))
+        db.execute("DELETE FROM block WHERE part = ? AND used = 0", (part,))
+    return len(places)
+
+
+def drop(db: sqlite3.Connection, part: int) -> int:
+    """Free every block of a partition, and forget the partition; returns how many templates it held."""
+    held = count(db, part)
+    _next_change(db)
+    db.execute("DELETE FROM slab WHERE block IN (SELECT block FROM block WHERE part = ?)", (part,))
+    db.execute("DELETE FROM entry WHERE part = ?", (part,))
+    db.execute("DELETE FROM block WHERE part = ?", (part,))
+    db.execute("DELETE FROM part WHERE part = ?", (part,))
+    return held
+
+
+def _next_change(db: sqlite3.Connection) -> int:
+    db.execute("UPDATE changes SET latest = latest + 1")
+    return latest_change(db)
+
+
+def _mark(db: sqlite3.Connection, block: int, more: int, change: int) -> None:
+    db.execute("UPDATE block SET used = used + ?, change = ? WHERE block = ?", (more, change, block))
+    db.execute("UPDATE part SET change = ? WHERE part = (SELECT part FROM block WHERE block = ?)", (change, block))
+
+
+def _part_to_write(db: sqlite3.Connection, partition: Partition, change: int) -> int:
+    part = part_of(db, partition)
+    if part is None:
+        part = _insert(
+            db,
+            "INSERT INTO part (agency, collection, kind, change) VALUES (?, ?, ?, ?)",
+            (partition.agency, partition.collection, partition.kind.value, change),
+        )
+    return part
+
+
+def _insert(db: sqlite3.Connection, statement: str, values: Sequence[str | int]) -> int:
+    """Insert one row; returns the number it got."""
+    row = db.execute(statement, values).lastrowid
+    if row is None:
+        raise damaged()
+    return row
+
+
+def _places(db: sqlite3.Connection, part: int, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Where the templates of those of ``ids`` that exist lie; one place an id, in the order of ``ids``."""
+    wanted = list(dict.fromkeys(ids))
+    found: dict[UUID, int] = {}
+    for start in range(0, len(wanted), _ONE_QUERY):
+        some = wanted[start : start + _ONE_QUERY]
+        marks = ",".join("?" * len(some))
+        rows = db.execute(
+            f"SELECT id, place FROM entry WHERE part = ? AND id IN ({marks})",  # noqa: S608 (question marks only)
+            (part, *(identity.bytes for identity in some)),
+        )
+        found.update((UUID(bytes=identity), place) for identity, place in rows.fetchall())
+    return {identity: found[identity] for identity in wanted if identity in found}
+
+
+def _by_block(db: sqlite3.Connection, places: Iterable[int]) -> Iterator[tuple[int, int, list[int]]]:
+    """Block, its number of slots, and which of them ``places`` mean, ascending."""
+    for block, here in groupby(sorted(places), lambda place: place >> SLOT_BITS):
+        row = db.execute("SELECT slots FROM block WHERE block = ?", (block,)).fetchone()
+        if row is None:
+            raise damaged()
+        yield block, int(row[0]), [place & (1 << SLOT_BITS) - 1 for place in here]
+
+
+def _take_places(db: sqlite3.Connection, part: int, wanted: int, dimension: int, change: int) -> list[int]:
+    """Free places, ascending within a block: first what erased templates left, then new blocks."""
+    places: list[int] = []
+    blocks = db.execute("SELECT block, slots, used FROM block WHERE part = ? ORDER BY block", (part,)).fetchall()
+    for block, slots, used in blocks:
+        if used < slots and len(places) < wanted:
+            with Slab(db, block, slots, dimension) as slab:
+                free = np.flatnonzero(slab.booked() == EMPTY)[: wanted - len(places)]
+            places.extend(block << SLOT_BITS | int(slot) for slot in free)
+            _mark(db, block, len(free), change)
+    largest = min(max(1, _SLAB_BYTES // (4 * dimension)), 1 << SLOT_BITS)
+    capacity = sum(slots for _, slots, _ in blocks)
+    while len(places) < wanted:
+        slots = min(largest, max(_FIRST_SLOTS, capacity, wanted - len(places)))
+        used = min(slots, wanted - len(places))
+        block = _insert(
+            db,
+            "INSERT INTO block (part, slots, used, change) VALUES (?, ?, ?, ?)",
+            (part, slots, used, change),
+        )
+        db.execute("INSERT INTO slab VALUES (?, ?)", (block, blank_slab(slots, dimension)))
+        _mark(db, block, 0, change)
+        places.extend(block << SLOT_BITS | slot for slot in range(used))
+        capacity += slots
+    return places
+
+
+def _fill(db: sqlite3.Connection, given: Mapping[int, Entry], dimension: int, change: int) -> None:
+    for block, slots, here in _by_block(db, given):
+        with Slab(db, block, slots, dimension) as slab:
+            # Neighbouring slots are written at once: a bulk load is one run a block.
+            for _, run in groupby(enumerate(here), lambda pair: pair[1] - pair[0]):
+                run_slots = [slot for _, slot in run]
+                run_entries = [given[block << SLOT_BITS | slot] for slot in run_slots]
+                slab.write(
+                    run_slots[0],
+                    b"".join(encoded_time(microseconds(entry.booked_at)) for entry in run_entries),
+                    b"".join(entry.template.astype("<f4", copy=False).tobytes() for entry in run_entries),
+                )
+        _mark(db, block, 0, change)
