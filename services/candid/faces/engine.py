@@ -22,7 +22,8 @@ from candid.faces.quality import Finding, Quality, findings, measure
 from candid.faces.registry import ModelCard, detector_card, model_card, thresholds
 from candid.faces.scores import Score
 
-cv2.setLogLevel(2)  # type: ignore[attr-defined]  # Errors alone: OpenCV 5 warns at every start that its new engine ignores a target.
+# Errors alone: OpenCV 5 warns at every start that its new engine ignores a target.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 class FaceEngine:

@@ -40,6 +40,8 @@ _TYPES: Final = {
     "JPEG2000": "image/jp2",
     "HEIF": "image/heic",
 }
+# MPO (two JPEGs in one) is what Pillow finds behind JPEG; HEIF is a format once its library has registered it.
+_FORMATS: Final = [name for name in _TYPES if name != "MPO" and (HEIC_IS_READ or name != "HEIF")]
 _KINDS: Final = "JPEG, PNG, WebP, BMP, TIFF, JPEG 2000" + (" or HEIC" if HEIC_IS_READ else "")
 # Pillow's own limit only warns below twice its value; ours is checked first and this stops what a decoder finds later.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -86,7 +88,7 @@ def _open(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=[*_TYPES] if HEIC_IS_READ else [*_TYPES][:-1])
+            return Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
         raise ImageFormatUnsupported(f"The file is not an image that Candid reads: {_KINDS}.") from None
     except Image.DecompressionBombError:

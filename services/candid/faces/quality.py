@@ -74,7 +74,7 @@ class Finding:
 
 
 # What a good portrait has: the median of LFW. At it a part of the score is 100, at the threshold it is 0.
-_GOOD: Final = Thresholds(confidence=0.93, face_size=80, sharpness=0.6, brightness=110, yaw=0, pitch=0, roll=0)
+_GOOD: Final = Thresholds(confidence=0.93, face_size=93, sharpness=0.275, brightness=127, yaw=0, pitch=0, roll=0)
 # The face within the chip, without hair and background.
 _INSIDE: Final = slice(16, CHIP - 8), slice(16, CHIP - 16)
 # A generic head, mm: right eye, left eye, nose tip, mouth corners; x to the viewer's right, y down, z to the camera.
@@ -161,4 +161,4 @@ def _score(quality: Quality, least: Thresholds) -> float:
         for name in ("confidence", "face_size", "sharpness", "brightness")
     ]
     parts += [1 - abs(getattr(quality, name)) / getattr(least, name) for name in ("yaw", "pitch", "roll")]
-    return round(100 * min(max(min(parts), 0.0), 1.0), 1)
+    return round(float(100 * min(max(min(parts), 0.0), 1.0)), 1)

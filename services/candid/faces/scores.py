@@ -50,7 +50,7 @@ class Calibration:
             exponent = self.log_fmrs[-1] + self._slope * (cosine - self.cosines[-1])
         else:
             exponent = float(np.interp(cosine, self.cosines, self.log_fmrs))
-        return max(min(10.0 ** float(exponent), 1.0), LEAST_FMR)
+        return float(max(min(10.0 ** float(exponent), 1.0), LEAST_FMR))
 
     def cosine_at_fmr(self, fmr: float) -> float:
         """The cosine whose rate is ``fmr`` (0 < fmr ≤ 1), -1 to 1; -1 for a rate that every score has."""
@@ -75,14 +75,14 @@ class Calibration:
 
 def similarity(fmr: float) -> float:
     """The 0–100 scale of a false match rate."""
-    return 100.0 * (1.0 - fmr**0.25)
+    return float(100.0 * (1.0 - fmr**0.25))
 
 
 def fmr_at_similarity(value: float) -> float:
     """The false match rate of a point of the 0–100 scale; at least ``LEAST_FMR``."""
     if not 0 <= value <= 100:
         raise ValueError("Similarity lies between 0 and 100.")
-    return max((1.0 - value / 100.0) ** 4, LEAST_FMR)
+    return float(max((1.0 - value / 100.0) ** 4, LEAST_FMR))
 
 
 def expected_false_candidates(fmr: float, gallery_size: int) -> float:

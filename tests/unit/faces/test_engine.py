@@ -1,0 +1,184 @@
+"""The default model on real portraits: found, aligned, embedded, chosen, and refused where it should be."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from candid.errors import InvalidRequest, ModelUnavailable, NoFace, SeveralFaces, UnknownModel
+from candid.faces.alignment import align, similarity_transform
+from candid.faces.engine import FaceEngine
+from candid.faces.image import Pixels, decode
+from candid.faces.quality import Reason
+from candid.faces.registry import model_card
+from candid.faces.selection import booking_face, probe_face
+from tests.portraits import MODELS, engine, portrait
+
+
+def image(name: str) -> Pixels:
+    return decode(portrait(name))
+
+
+def template(pixels: Pixels) -> np.ndarray:
+    return engine().templates(pixels, [booking_face(pixels, engine().detect(pixels))])[0]
+
+
+def beside(*names: str) -> Pixels:
+    return np.hstack([cv2.resize(image(name), (400, 480)) for name in names])
+
+
+def test_one_person_years_apart_scores_far_above_strangers() -> None:
+    names = ["person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2"]
+    rows = np.stack([template(image(name)) for name in names])
+    cosines = rows @ rows.T
+    assert min(cosines[0, 1], cosines[2, 3]) > 0.6
+    strangers = [cosines[i, j] for i in range(6) for j in range(i) if names[i][:8] != names[j][:8]]
+    assert max(strangers) < 0.3
+
+
+def test_templates_are_unit_vectors_of_the_models_dimension() -> None:
+    row = template(image("person_b_1"))
+    assert row.dtype == np.float32
+    assert row.shape == (engine().card.dimension,)
+    assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_batch_of_faces_has_the_templates_of_each_alone() -> None:
+    both = beside("person_a_2", "person_b_2")
+    faces = engine().detect(both)
+    batch = engine().templates(both, faces)
+    for face, row in zip(faces, batch, strict=True):
+        assert float(engine().templates(both, [face])[0] @ row) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_face_that_fills_a_small_crop_is_found_on_the_second_try() -> None:
+    whole = image("person_a_2")
+    face = engine().detect(whole)[0]
+    top, left = max(int(face.top), 0), max(int(face.left), 0)
+    crop = whole[top : top + int(face.height), left : left + int(face.width)]
+    small = cv2.resize(crop, (92, 112), interpolation=cv2.INTER_AREA)
+    found = engine().detect(np.asarray(small, np.uint8))
+    assert len(found) == 1
+    assert 0.5 < found[0].width / 92 < 1.5
+
+
+def test_a_large_face_in_a_large_image_is_found_where_it_is() -> None:
+    small = image("person_b_1")
+    large = np.asarray(cv2.resize(small, None, fx=3, fy=3), np.uint8)
+    here, there = engine().detect(small)[0], engine().detect(large)[0]
+    assert there.left / 3 == pytest.approx(here.left, abs=6)
+    assert there.width / 3 == pytest.approx(here.width, rel=0.05)
+
+
+def test_alignment_brings_a_rotated_face_upright() -> None:
+    points = engine().detect(image("person_b_1"))[0].landmarks
+    turn = cv2.getRotationMatrix2D((300.0, 300.0), 25, 0.7)
+    turned = (np.hstack([points, np.ones((5, 1))]) @ turn.T).astype(np.float32)
+    one = np.hstack([points, np.ones((5, 1))]) @ similarity_transform(points).T
+    other = np.hstack([turned, np.ones((5, 1))]) @ similarity_transform(turned).T
+    assert np.allclose(one, other, atol=1e-2)
+    assert align(image("person_b_1"), points).shape == (112, 112, 3)
+
+
+def test_no_face_is_a_refusal() -> None:
+    grey = np.full((300, 300, 3), 127, np.uint8)
+    with pytest.raises(NoFace):
+        booking_face(grey, engine().detect(grey))
+    with pytest.raises(NoFace):
+        probe_face(engine().detect(grey), "largest")
+
+
+def test_two_people_in_a_booking_photo_are_a_refusal_that_lists_the_boxes() -> None:
+    both = beside("person_a_2", "person_b_2")
+    with pytest.raises(SeveralFaces) as refusal:
+        booking_face(both, engine().detect(both))
+    assert [box["index"] for box in refusal.value.members["faces"]] == [0, 1]
+
+
+def test_a_bystander_far_off_does_not_hide_the_booked_person() -> None:
+    scene = np.full((900, 900, 3), 180, np.uint8)
+    scene[150:750, 225:675] = cv2.resize(image("person_b_1"), (450, 600))
+    scene[0:130, 790:890] = cv2.resize(image("impostor_1"), (100, 130))
+    faces = engine().detect(scene)
+    assert len(faces) == 2
+    chosen = booking_face(scene, faces)
+    assert 225 < chosen.left < 675
+
+
+def test_the_probes_face_is_the_one_that_the_caller_names() -> None:
+    faces = engine().detect(beside("person_a_2", "person_b_2"))
+    with pytest.raises(SeveralFaces):
+        probe_face(faces, "only")
+    assert probe_face(faces, "largest") is faces[0]
+    assert probe_face(faces, 1) is faces[1]
+    with pytest.raises(InvalidRequest, match="0 to 1"):
+        probe_face(faces, 2)
+
+
+def reasons(pixels: Pixels) -> set[Reason]:
+    face = engine().detect(pixels)[0]
+    return {finding.reason for finding in engine().measure(pixels, face)[1]}
+
+
+def test_a_good_portrait_has_nothing_wrong() -> None:
+    quality, findings = engine().measure(image("person_b_1"), engine().detect(image("person_b_1"))[0])
+    assert findings == ()
+    assert quality.score > 50
+
+
+def test_a_bad_portrait_is_refused_in_rekognitions_words() -> None:
+    good = image("person_b_1")
+    assert Reason.LOW_SHARPNESS in reasons(np.asarray(cv2.GaussianBlur(good, (0, 0), 14), np.uint8))
+    assert Reason.LOW_BRIGHTNESS in reasons((good * 0.12).astype(np.uint8))
+    assert Reason.SMALL_BOUNDING_BOX in reasons(
+        np.asarray(cv2.resize(good, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA), np.uint8)
+    )
+
+
+def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(UnknownModel, match="sface, deepface:"):
+        model_card("facenet9000")
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_weights_that_are_not_the_right_ones_are_never_used(tmp_path: Path, damage: str) -> None:
+    engine()
+    for file in MODELS.iterdir():
+        data = file.read_bytes()
+        if damage == "damaged" and "sface" in file.name:
+            (tmp_path / file.name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        elif "yunet" in file.name:
+            (tmp_path / file.name).write_bytes(data)
+    fresh = FaceEngine(model_card("sface"), tmp_path)
+    with pytest.raises(ModelUnavailable, match=r"face_recognition_sface_2021dec\.onnx"):
+        fresh.load()
+
+
+def test_threads_may_share_an_engine() -> None:
+    pixels, expected, wrong = image("person_a_1"), template(image("person_a_1")), []
+
+    def work() -> None:
+        for _ in range(5):
+            if not np.allclose(template(pixels), expected, atol=1e-6):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_model_without_a_calibration_says_so_instead_of_inventing_one() -> None:
+    score = FaceEngine(model_card("deepface:Facenet512"), MODELS).score(0.7)
+    assert (score.cosine, score.fmr, score.similarity) == (0.7, None, None)
+
+
+def test_deepfaces_sface_shares_the_defaults_id_because_its_templates_are_the_same() -> None:
+    assert model_card("deepface:SFace").id == model_card("sface").id
+    assert model_card("deepface:Facenet512").id == "deepface-facenet512"
