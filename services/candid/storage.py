@@ -94,6 +94,18 @@ def read_current(bucket: str, key: str) -> StoredObject | None:
         )
 
 
+def read_metadata(bucket: str, key: str) -> dict[str, str] | None:
+    """The metadata of the object's current version, names in lower case; None where there is none or it is deleted."""
+    with dependency("the photo store"):
+        try:
+            answer = aws.s3().head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in {"NoSuchKey", "NoSuchVersion", "404"}:
+                return None
+            raise
+    return {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+
+
 def erase(bucket: str, prefix: str) -> int:
     """Delete every version and every delete marker under ``prefix``; returns how many. Raises ``ClientError`` if one stays."""
     erased = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 
 from candid import aws
 from candid.aws import dependency
-from candid.errors import Conflict, NotFound
+from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.gallery.photos import PhotoKey
+from candid.gallery.transaction import write_all
 from candid.idempotency import Claim
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
@@ -60,6 +61,9 @@ class BookingState(enum.StrEnum):
     ERASED = "erased"
 
 
+GONE_STATES: Final = frozenset({BookingState.DELETING, BookingState.ERASED})
+
+
 class PhotoState(enum.StrEnum):
     """Where a photo stands. REMOVED: it was enrolled or rejected, and somebody deleted the object."""
 
@@ -70,10 +74,14 @@ class PhotoState(enum.StrEnum):
     REMOVED = "removed"
 
 
+class BookingFull(Conflict):
+    """The booking has as many photos as one may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
-    hold for it, ``face_id`` the one that it should hold."""
+    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed."""
 
     photo_id: str
     view: View
@@ -90,6 +98,7 @@ class Photo:
     reasons: Sequence[Mapping[str, Any]] = ()
     quality: Mapping[str, Any] | None = None
     announced: bool = False
+    sequencer: str | None = None
     updated_at: datetime | None = None
 
 
@@ -133,6 +142,12 @@ def booking_pk(agency: str, booking_id: str) -> str:
     return f"B#{agency}#{booking_id}"
 
 
+def booking_ref(pk: str) -> tuple[str, str] | None:
+    """The agency and the booking id whose partition ``pk`` is; None for another partition."""
+    parts = pk.split("#")
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "B" else None
+
+
 def photo_sk(photo_id: str) -> str:
     """The sort key of a photo's item."""
     return f"PHOTO#{photo_id}"
@@ -163,7 +178,7 @@ class Catalog:
         writes += [self._put_new(_photo_item(booking, photo)) for photo in booking.photos]
         if booking.booking_number is not None:
             number = {
-                "pk": _number_pk(booking.agency, booking.collection, booking.booking_number),
+                "pk": number_pk(booking.agency, booking.collection, booking.booking_number),
                 "sk": "NUMBER",
                 "booking_id": booking.booking_id,
             }
@@ -171,8 +186,7 @@ class Catalog:
         if claim is not None:
             writes.append(claim.write(self.table, booking.booking_id))
         try:
-            with dependency("the gallery table"):
-                aws.dynamodb().transact_write_items(TransactItems=writes)
+            write_all(writes)
         except ClientError as error:
             if not any(cancelled_by(error)):
                 raise
@@ -213,34 +227,91 @@ class Catalog:
         with dependency("the gallery table"):
             answer = aws.dynamodb().get_item(
                 TableName=self.table,
-                Key=key(_number_pk(agency, collection, booking_number), "NUMBER"),
+                Key=key(number_pk(agency, collection, booking_number), "NUMBER"),
                 ConsistentRead=True,
             )
         return answer["Item"]["booking_id"]["S"] if "Item" in answer else None
 
     def add_photo(self, booking: Booking, photo: Photo) -> None:
-        """Add a photo to a booking. Does nothing if the booking has it. Raises ``Conflict`` while the booking is deleted."""
-        check = {
-            "TableName": self.table,
-            "Key": key(booking_pk(booking.agency, booking.booking_id), "BOOKING"),
-            "ConditionExpression": "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": _GONE,
-        }
-        try:
-            with dependency("the gallery table"):
-                aws.dynamodb().transact_write_items(
-                    TransactItems=[
-                        {"ConditionCheck": check},  # type: ignore[typeddict-item]
-                        self._put_new(_photo_item(booking, photo)),
-                    ]
-                )
-        except ClientError as error:
-            failed = cancelled_by(error)
-            if not any(failed):
-                raise
-            if failed[0]:
-                raise Conflict("The booking is being deleted.") from None
+        """Add a photo to a booking. Does nothing if the booking has it. Raises ``BookingFull``; ``Conflict`` while the booking
+        is deleted."""
+        current: Booking | None = booking
+        for _ in range(MAX_PHOTOS):
+            if current is None or current.state in GONE_STATES:
+                break
+            if current.photo(photo.photo_id):
+                return
+            if len(current.photos) >= MAX_PHOTOS:
+                raise BookingFull(f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have.")
+            # The record's revision moves with each photo, so that two at once can't both be the eighth.
+            move = {
+                "TableName": self.table,
+                "Key": key(booking_pk(booking.agency, booking.booking_id), "BOOKING"),
+                "UpdateExpression": "ADD revision :one",
+                "ConditionExpression": "revision = :seen AND NOT #state IN (:deleting, :erased)",
+                "ExpressionAttributeNames": {"#state": "state"},
+                "ExpressionAttributeValues": {**GONE, ":one": {"N": "1"}, ":seen": {"N": str(current.revision)}},
+            }
+            try:
+                write_all([{"Update": move}, self._put_new(_photo_item(booking, photo))])
+                return
+            except ClientError as error:
+                if not any(cancelled_by(error)):
+                    raise
+            current = self.get(booking.agency, booking.booking_id)
+        else:
+            raise DependencyUnavailable("Others are changing the same booking now. Try again in a minute.")
+        raise Conflict("The booking is being deleted.")
+
+    def complete(self, booking: Booking) -> Booking | None:
+        """Give a record without a number the number, subject, date and fields in ``booking``; None if another booking has
+        that number. The record as it stands then; one that got a number or was deleted meanwhile stays as it is."""
+        if booking.booking_number is None or booking.booked_at is None:
+            raise ValueError("a booking to complete has a number and a date")
+        booked_at = timestamp(booking.booked_at)
+        put_number = self._put_new(
+            {
+                "pk": number_pk(booking.agency, booking.collection, booking.booking_number),
+                "sk": "NUMBER",
+                "booking_id": booking.booking_id,
+            }
+        )
+        for _ in range(MAX_PHOTOS):
+            update = {
+                "TableName": self.table,
+                "Key": key(booking_pk(booking.agency, booking.booking_id), "BOOKING"),
+                "UpdateExpression": "SET booking_number = :number, subject_id = :subject, booked_at = :at, "
+                "listed_at = :listed, #fields = :fields ADD revision :one",
+                "ConditionExpression": "revision = :seen AND attribute_not_exists(booking_number) "
+                "AND NOT #state IN (:deleting, :erased)",
+                "ExpressionAttributeNames": {"#state": "state", "#fields": "fields"},
+                "ExpressionAttributeValues": GONE
+                | to_item(
+                    {
+                        ":number": booking.booking_number,
+                        ":subject": booking.subject_id,
+                        ":at": booked_at,
+                        ":listed": _listed_at(booked_at, booking.booking_id),
+                        ":fields": dict(booking.fields),
+                        ":one": 1,
+                        ":seen": booking.revision,
+                    }
+                ),
+            }
+            try:
+                write_all([{"Update": update}, put_number])
+                return replace(booking, revision=booking.revision + 1)
+            except ClientError as error:
+                failed = cancelled_by(error)
+                if not any(failed):
+                    raise
+            current = self.get(booking.agency, booking.booking_id)
+            if current is None or current.booking_number or current.state in GONE_STATES:
+                return current or booking
+            if not failed[0]:
+                return None
+            booking = replace(booking, revision=current.revision, photos=current.photos, state=current.state)
+        raise DependencyUnavailable("Others are changing the same booking now. Try again in a minute.")
 
     def change(self, booking: Booking, changes: Mapping[str, Any]) -> None:
         """Set members of the record and note that the index has to follow. Raises ``Conflict`` while it is deleted."""
@@ -248,7 +319,7 @@ class Catalog:
         if "booked_at" in stored:
             stored["booked_at"] = timestamp(stored["booked_at"])
             stored["listed_at"] = _listed_at(stored["booked_at"], booking.booking_id)
-        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", _GONE)
+        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", GONE)
 
     def mark_deleting(self, booking: Booking) -> None:
         """The tombstone: from now on no search returns the booking, and the rest follows. Marking twice is one deletion."""
@@ -256,7 +327,7 @@ class Catalog:
             "state": BookingState.DELETING.value,
             "agency_state": f"{booking.agency}#{BookingState.DELETING}",
         }
-        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state = :erased", {":erased": _GONE[":erased"]})
+        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state = :erased", {":erased": GONE[":erased"]})
 
     def list(
         self,
@@ -335,13 +406,7 @@ class Catalog:
         }
         note = {"pk": pk, "sk": "CHANGE", "nonce": str(uuid.uuid4()), "at": timestamp(now())}
         try:
-            with dependency("the gallery table"):
-                aws.dynamodb().transact_write_items(
-                    TransactItems=[
-                        {"Update": update},  # type: ignore[typeddict-item]
-                        {"Put": {"TableName": self.table, "Item": to_item(note)}},
-                    ]
-                )
+            write_all([{"Update": update}, {"Put": {"TableName": self.table, "Item": to_item(note)}}])
         except ClientError as error:
             if not any(cancelled_by(error)):
                 raise
@@ -357,13 +422,13 @@ class Catalog:
         }
 
 
-_GONE: Final[dict[str, Any]] = {
+GONE: Final[dict[str, Any]] = {
     ":deleting": {"S": BookingState.DELETING.value},
     ":erased": {"S": BookingState.ERASED.value},
 }
 
 
-def _number_pk(agency: str, collection: str, booking_number: str) -> str:
+def number_pk(agency: str, collection: str, booking_number: str) -> str:
     return f"N#{agency}#{collection}#{booking_number}"
 
 
@@ -447,5 +512,6 @@ def photo_of(item: Item) -> Photo:
         reasons=item.get("reasons", ()),
         quality=item.get("quality"),
         announced=item.get("announced", False),
+        sequencer=item.get("sequencer"),
         updated_at=moment(item["updated_at"]) if "updated_at" in item else None,
     )

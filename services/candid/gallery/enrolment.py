@@ -1,0 +1,268 @@
+"""Enrolment: make index and table conform to what the bucket holds now. What the embed edge calls.
+
+A hint (an S3 event, a change note) never says what is so; it says where to look. The order of the writes of one photo:
+
+1. lease, then intent: a face's id is in the row's ``face_ids`` before the index sees the face, so the table knows every template
+   there is, and an erasure by ids is complete after a kill at any point;
+2. the new face into the index: from here a search finds it, which is true, since the photo is in the bucket;
+3. stale faces out of the index (photo replaced, refused or removed): before the table stops naming them;
+4. the row and the booking's state in one transaction, on the lease and on the booking's revision: a correction or a tombstone
+   since step 1 fails it, and the labels are written again, or the booking is erased;
+5. the event, which says what the table says already;
+6. the row is announced, covers the hint's sequencer, and the lease goes back.
+
+A kill between any two leaves a row that is not announced and a lease that ends; the next delivery does what is left. Of a photo
+that stands as it should (same bytes, version and model, its face in the index) only 5 and 6 are done, if they are open.
+
+``sequencer``: since the current state is read after the hint arrived, an older hint does no harm; it is skipped only where an
+announced row covers a newer or the same one, because whoever wrote that row read the bucket after that hint, and S3 reads its
+own writes. That tells order where the bucket gives no version ids, and makes a hundred duplicates a hundred reads.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+from candid import events, storage
+from candid.errors import DependencyUnavailable, ImageTooLarge
+from candid.faces.engine import FaceEngine
+from candid.gallery import adoption, strays
+from candid.gallery.adoption import Adoption
+from candid.gallery.arrivals import Arrivals
+from candid.gallery.booking_face import BookingFace, read_face
+from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
+from candid.gallery.index import Entry, Partition, VectorIndex
+from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch
+from candid.gallery.photos import PhotoKey
+from candid.gallery.progress import Lease, PhotoBusy, Progress, RecordMoved
+from candid.gallery.strays import Strays
+from candid.storage import StoredObject
+
+_MOST_MOVES: Final = 20
+_KINDS: Final = {
+    PhotoState.ENROLLED: Kind.ENROLLED,
+    PhotoState.REJECTED: Kind.REJECTED,
+    PhotoState.REMOVED: Kind.REMOVED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The use cases over bucket, index, table and bus."""
+
+    catalog: Catalog
+    progress: Progress
+    arrivals: Arrivals
+    adoption: Adoption
+    strays: Strays
+    index: VectorIndex
+    engine: FaceEngine
+    bucket: str
+    bus: str
+
+    def reconcile_key(self, text: str, until: float, sequencer: str | None = None) -> Outcome:
+        """Make everything conform to what lies under a key of any form; ``until`` is the worker's deadline (seconds since
+        1970). Raises ``DependencyUnavailable`` and ``ModelUnavailable``: then the hint is to come again."""
+        key = PhotoKey.parse(text)
+        if key is not None:
+            return self.reconcile_photo(key, until, sequencer)
+        if storage.read_metadata(self.bucket, text) is None:
+            return Outcome(Kind.NOTHING)
+        self.strays.unknown_key(text)
+        return Outcome(Kind.REJECTED, strays.KEY_NOT_RECOGNISED)
+
+    def reconcile_photo(self, key: PhotoKey, until: float, sequencer: str | None = None) -> Outcome:
+        """Make index and table conform to the current version of the photo under ``key``. Raises as ``reconcile_key``."""
+        watch = Stopwatch()
+        owner = str(uuid.uuid4())
+        for _ in self.progress.turns():
+            with watch.part("table"):
+                found = self.arrivals.find(key, until)
+                if isinstance(found, Outcome):
+                    return replace(found, milliseconds=watch.milliseconds)
+                if found is None:
+                    continue
+                booking, photo = found
+                if self._covers(photo, sequencer):
+                    return Outcome(Kind.UNCHANGED, milliseconds=watch.milliseconds)
+                expected = str(key.face_id(photo.expected_sha256, 0)) if photo.expected_sha256 else None
+                lease = self.progress.take(key, photo, owner, until, face_id=expected)
+            if lease is None:
+                continue
+            with suppress(RecordMoved), self._holding(lease):
+                kind, stands = self._conform(booking, lease, watch)
+                with watch.part("announce"):
+                    self._announce(key, stands)
+                    self.progress.finish(lease, _newest(sequencer, lease.photo.sequencer))
+                return Outcome(kind, stands.reason, watch.milliseconds)
+        raise PhotoBusy("Another worker holds the photo.")
+
+    def _covers(self, photo: Photo, sequencer: str | None) -> bool:
+        return (
+            sequencer is not None
+            and photo.sequencer is not None
+            and not events.is_newer(sequencer, photo.sequencer)
+            and photo.announced
+            and (photo.model == self.engine.card.id or photo.state is PhotoState.REMOVED)
+        )
+
+    @contextmanager
+    def _holding(self, lease: Lease) -> Iterator[None]:
+        """Hold the lease; after a failure give it back, and let the record show that the photo waits."""
+        try:
+            with self.progress.holding(lease):
+                yield
+        except Exception:
+            with suppress(DependencyUnavailable, ClientError):
+                booking = self.catalog.get(lease.key.agency, lease.key.booking_id)
+                if booking is not None and booking.state not in GONE_STATES:
+                    self.progress.show_state(booking)
+            raise
+
+    def _conform(self, booking: Booking, lease: Lease, watch: Stopwatch) -> tuple[Kind, Photo]:
+        """Steps 1 to 4 under the lease: what was done, and the photo as the row has it then. Raises ``RecordMoved`` when the
+        booking was tombstoned meanwhile."""
+        key, photo = lease.key, lease.photo
+        blank = replace(
+            photo,
+            face_id=None,
+            face_ids=frozenset(),
+            reason=None,
+            sentence=None,
+            reasons=(),
+            quality=None,
+            announced=False,
+        )
+        try:
+            with watch.part("read"):
+                stored = storage.read_current(self.bucket, str(key))
+        except ImageTooLarge as refusal:
+            if photo.state is PhotoState.REJECTED and photo.sha256 is None and not photo.face_ids:
+                return Kind.UNCHANGED, photo
+            unread = replace(blank, sha256=None, version_id=None, model=self.engine.card.id)
+            return self._settle(booking, lease, unread, Rejection.of(refusal), watch)
+        if stored is None:
+            state = PhotoState.REMOVED if photo.sha256 is not None else PhotoState.AWAITING_UPLOAD
+            return self._write(booking, lease, replace(blank, state=state), None, watch)
+        digest = sha256(stored.data).hexdigest()
+        if self._stands(key, photo, stored, digest, watch):
+            return Kind.UNCHANGED, photo
+        blank = replace(blank, sha256=digest, version_id=stored.version_id, model=self.engine.card.id)
+        with watch.part("table"):
+            completed = self._judge_record(booking, photo, stored, digest)
+        if isinstance(completed, Rejection):
+            return self._settle(booking, lease, blank, completed, watch)
+        return self._settle(completed, lease, blank, read_face(self.engine, stored.data, watch), watch)
+
+    def _stands(self, key: PhotoKey, photo: Photo, stored: StoredObject, digest: str, watch: Stopwatch) -> bool:
+        """Whether row and index are as this object makes them; an open announcement aside."""
+        if (photo.sha256, photo.version_id, photo.model) != (digest, stored.version_id, self.engine.card.id):
+            return False
+        if photo.state is PhotoState.REJECTED:
+            return photo.reason not in adoption.REASONS and not photo.face_ids
+        if photo.state is not PhotoState.ENROLLED or photo.face_id is None or photo.face_ids != {photo.face_id}:
+            return False
+        with watch.part("index"):
+            return bool(self.index.get(Partition(key.agency, key.collection), [uuid.UUID(photo.face_id)]))
+
+    def _judge_record(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str) -> Booking | Rejection:
+        if photo.expected_sha256 is not None and photo.expected_sha256 != digest:
+            return Rejection(
+                "CHECKSUM_MISMATCH",
+                "The photo that arrived is not the one that was announced: its SHA-256 differs. Upload it again.",
+            )
+        completed = self.adoption.complete(booking, stored.metadata)
+        if isinstance(completed, Booking) and completed.state in GONE_STATES:
+            raise RecordMoved
+        return completed
+
+    def _settle(
+        self, booking: Booking, lease: Lease, photo: Photo, verdict: BookingFace | Rejection, watch: Stopwatch
+    ) -> tuple[Kind, Photo]:
+        if isinstance(verdict, Rejection):
+            refused = replace(
+                photo,
+                state=PhotoState.REJECTED,
+                reason=verdict.reason,
+                sentence=verdict.sentence,
+                reasons=verdict.reasons,
+                quality=verdict.quality,
+            )
+            return self._write(booking, lease, refused, None, watch)
+        face_id = str(lease.key.face_id(str(photo.sha256), 0))
+        enrolled = replace(
+            photo,
+            state=PhotoState.ENROLLED,
+            face_id=face_id,
+            face_ids=frozenset({face_id}),
+            quality=verdict.quality,
+        )
+        with watch.part("table"):
+            lease = self.progress.intend(lease, face_id)
+        return self._write(booking, lease, enrolled, verdict, watch)
+
+    def _write(
+        self, booking: Booking, lease: Lease, photo: Photo, face: BookingFace | None, watch: Stopwatch
+    ) -> tuple[Kind, Photo]:
+        """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
+        partition = Partition(booking.agency, booking.collection)
+        stale = [uuid.UUID(one) for one in sorted(lease.photo.face_ids - photo.face_ids)]
+        written: Entry | None = None
+        for _ in range(_MOST_MOVES):
+            if booking.state in GONE_STATES:
+                raise RecordMoved
+            with watch.part("index"):
+                self.progress.expect_time(lease)
+                if face is not None:
+                    entry = _entry(booking, partition, photo, face)
+                    if entry != written:
+                        self.index.upsert([entry])
+                        written = entry
+                if stale:
+                    self.index.delete(partition, stale)
+                    stale = []
+            with watch.part("table"):
+                try:
+                    self.progress.commit(lease, booking, photo)
+                    return _KINDS.get(photo.state, Kind.NOTHING), photo
+                except RecordMoved:
+                    moved = self.catalog.get(booking.agency, booking.booking_id)
+            if moved is None:
+                raise RecordMoved
+            booking = moved
+        raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
+
+    def _announce(self, key: PhotoKey, photo: Photo) -> None:
+        if photo.announced:
+            return
+        place = (key.agency, key.collection, key.booking_id, key.photo_id)
+        if photo.state is PhotoState.ENROLLED:
+            events.publish(self.bus, events.PhotoEnrolled(*place, str(photo.face_id), str(photo.model)))
+        elif photo.state is PhotoState.REJECTED:
+            events.publish(self.bus, events.PhotoRejected(str(photo.reason), *place))
+
+
+def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFace) -> Entry:
+    if booking.subject_id is None or booking.booked_at is None:
+        raise ValueError("a booking whose photo is enrolled has a subject and a date")
+    return Entry(
+        id=uuid.UUID(photo.face_id),
+        partition=partition,
+        booking_id=booking.booking_id,
+        subject_id=booking.subject_id,
+        booked_at=booking.booked_at,
+        template=face.template,
+    )
+
+
+def _newest(sequencer: str | None, known: str | None) -> str | None:
+    if sequencer is None or known is None:
+        return sequencer or known
+    return sequencer if events.is_newer(sequencer, known) else known

@@ -1,0 +1,33 @@
+"""What the members of a booking's record may hold, wherever they come from: a request, a manifest, an object's metadata."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+from candid.tables import now
+
+MAX_FIELDS: Final = 32
+"""An agency's own fields of one booking."""
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("must be printable text and not blank")
+    return text
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not _EARLIEST <= moment <= now() + timedelta(days=1):
+        raise ValueError("must lie between 1900 and tomorrow")
+    return moment
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_\-]{1,64}\z")]
+FieldValue = Annotated[str, StringConstraints(max_length=1024)]
+Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=MAX_FIELDS)]
+BookedAt = Annotated[AwareDatetime, AfterValidator(_plausible)]
