@@ -1,0 +1,189 @@
+"""What a user reads when the file is damaged, the disk is full or other processes hold the file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.contract.vector_index import BOOKINGS, entry, identity, unit
+
+from candid.errors import DependencyUnavailable, IndexDamaged
+from candid.gallery.exact import ExactIndex
+
+DIMENSION = 128
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "index.db"
+    index = ExactIndex(path, DIMENSION, "test")
+    index.upsert([entry(number, dimension=DIMENSION) for number in range(1200)])
+    index.close()
+    assert [file.name for file in path.parent.iterdir()] == ["index.db"]
+    return path
+
+
+@pytest.fixture
+def path(sound: Path, tmp_path: Path) -> Iterator[Path]:
+    return Path(shutil.copy(sound, tmp_path))
+
+
+def use(path: Path) -> None:
+    """Every call that reads."""
+    index = ExactIndex(path, DIMENSION, "test")
+    try:
+        index.count(BOOKINGS)
+        index.search([BOOKINGS], unit(1, DIMENSION), 10_000)
+        index.get(BOOKINGS, [identity(number) for number in range(1200)])
+    finally:
+        index.close()
+
+
+def test_a_file_that_is_no_database_says_that_templates_can_be_made_again(path: Path) -> None:
+    path.write_bytes(b"not a database, but long enough to be looked at " * 100)
+    with pytest.raises(IndexDamaged, match="made again from the photos"):
+        use(path)
+
+
+def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (x)")
+    other.commit()
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(IndexDamaged, match="is not an index"):
+        ExactIndex(path, DIMENSION, "test")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+def test_a_truncated_file_is_damaged(path: Path, kept: float) -> None:
+    held = path.read_bytes()
+    path.write_bytes(held[: int(len(held) * kept) // 4096 * 4096])
+    with pytest.raises(IndexDamaged, match="made again from the photos"):
+        use(path)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_bytes_over_pages_are_found_out(path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    held = bytearray(path.read_bytes())
+    for page in random.choice(len(held) // 4096, size=len(held) // 4096 // 3, replace=False):
+        held[page * 4096 : (page + 1) * 4096] = random.bytes(4096)
+    path.write_bytes(held)
+    with pytest.raises(IndexDamaged, match="made again from the photos"):
+        use(path)
+
+
+def test_a_template_that_was_altered_in_the_file_is_found_out(path: Path) -> None:
+    held = path.read_bytes()
+    piece = unit(700, DIMENSION).tobytes()[:64]
+    assert held.count(piece) == 1
+    path.write_bytes(held.replace(piece, bytes(64)))
+    with pytest.raises(IndexDamaged):
+        use(path)
+
+
+def test_an_empty_file_left_by_a_crash_becomes_an_index(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    path.touch()
+    index = ExactIndex(path, DIMENSION, "test")
+    index.upsert([entry(1, dimension=DIMENSION)])
+    assert index.count(BOOKINGS) == 1
+    index.close()
+
+
+def test_a_path_that_can_not_be_opened_is_a_dependency(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DependencyUnavailable, match="can't be opened"):
+        ExactIndex(tmp_path / "file" / "index.db", DIMENSION, "test")
+    with pytest.raises(DependencyUnavailable):
+        ExactIndex(tmp_path, DIMENSION, "test")
+
+
+def fill_the_disk(path: Path, answer: Connection) -> None:
+    """Write until the disk refuses: a limit on the size of files stands in for a small disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+    index = ExactIndex(path, DIMENSION, "test")
+    acknowledged = 0
+    try:
+        for start in range(0, 100_000, 500):
+            index.upsert([entry(number, dimension=DIMENSION) for number in range(start, start + 500)])
+            acknowledged = start + 500
+    except Exception as failure:
+        answer.send((type(failure).__name__, str(failure), acknowledged, index.count(BOOKINGS)))
+
+
+def test_a_disk_that_refuses_is_a_dependency_and_the_failed_call_left_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    here, there = multiprocessing.Pipe()
+    writer = SPAWN.Process(target=fill_the_disk, args=(path, there))
+    writer.start()
+    failure, sentence, acknowledged, count = here.recv()
+    writer.join()
+    assert failure == "DependencyUnavailable"
+    assert sentence.startswith("The index file can't be used now (SQLITE_IOERR")
+    assert 0 < acknowledged == count
+    index = ExactIndex(path, DIMENSION, "test")
+    assert index.count(BOOKINGS) == acknowledged
+    assert index.search([BOOKINGS], unit(3, DIMENSION), 1).neighbours[0].id == identity(3)
+    index.upsert([entry(200_000, dimension=DIMENSION)])
+    index.close()
+
+
+def test_a_full_disk_is_said_in_words(path: Path) -> None:
+    index = ExactIndex(path, DIMENSION, "test")
+    with index._file.lock:
+        index._file._connected().execute("PRAGMA max_page_count=1")
+    with pytest.raises(DependencyUnavailable, match="full"):
+        index.upsert([entry(number, dimension=DIMENSION) for number in range(2000, 3000)])
+    assert index.count(BOOKINGS) == 1200
+    assert index.search([BOOKINGS], unit(3, DIMENSION), 1).neighbours[0].id == identity(3)
+    index.close()
+
+
+def write_until_told(path: Path, told: Connection) -> None:
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    told.send("writing")
+    told.recv()
+    writer.close()
+
+
+def test_a_writer_that_never_ends_is_reported_and_searches_go_on(path: Path) -> None:
+    index = ExactIndex(path, DIMENSION, "test", patience=0.5)
+    here, there = multiprocessing.Pipe()
+    writer = SPAWN.Process(target=write_until_told, args=(path, there))
+    writer.start()
+    assert here.recv() == "writing"
+    with pytest.raises(DependencyUnavailable, match="held by other processes"):
+        index.upsert([entry(5000, dimension=DIMENSION)])
+    assert index.search([BOOKINGS], unit(3, DIMENSION), 1).searched == 1200
+    here.send("enough")
+    writer.join()
+    index.upsert([entry(5000, dimension=DIMENSION)])
+    index.close()
+
+
+def test_a_failures_whole_chain_holds_no_template(path: Path) -> None:
+    held = path.read_bytes()
+    path.write_bytes(held.replace(unit(700, DIMENSION).tobytes()[:64], bytes(64)))
+    index = ExactIndex(path, DIMENSION, "test")
+    with pytest.raises(IndexDamaged) as damage:
+        index.search([BOOKINGS], unit(1, DIMENSION), 1)
+    chain: BaseException | None = damage.value
+    while chain is not None:
+        assert not any(str(float(number))[:7] in str(chain) for number in unit(1, DIMENSION))
+        chain = chain.__cause__ or chain.__context__
+    index.close()
