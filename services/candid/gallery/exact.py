@@ -42,6 +42,9 @@ PATIENCE: Final = 10.0
 _SPARSE: Final = 4
 """A block of which a filter leaves less than one in so many rows is cheaper to gather than to multiply whole."""
 
+_GROUP: Final = 128
+"""Scores whose maximum is taken to find a floor under the best."""
+
 _ALL_TIMES: Final = (EMPTY + 1, int(np.iinfo(np.int64).max))
 
 
@@ -278,8 +281,20 @@ def _scores(blocks: Sequence[_Block], probe: Template, times: tuple[int, int]) -
 
 
 def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Where the ``k`` highest ``scores`` are, in descending order; of equal ones the earlier place first."""
-    if k == 0:
-        return np.empty(0, np.intp)
-    rows = np.argpartition(scores, scores.size - k)[scores.size - k :]
+    """Where the ``k`` highest ``scores`` are, in descending order; of equal ones the earlier place first. ``k`` is at most the
+    number of scores that are not −inf."""
+    # Only what may be among them is selected from: a selection among all is slower, and far slower among many equal −inf.
+    rows = np.flatnonzero(scores >= _floor(scores, k))
+    if k < rows.size:
+        rows = rows[np.argpartition(scores[rows], rows.size - k)[rows.size - k :]] if k else rows[:0]
     return rows[np.lexsort((rows, -scores[rows]))]
+
+
+def _floor(scores: NDArray[np.float32], k: int) -> np.float32:
+    """A finite number that at least ``k`` scores reach: the k-th highest of the maxima of groups, where there are enough."""
+    lowest = np.finfo(np.float32).min
+    groups = scores.size // _GROUP
+    if not 0 < k <= groups:
+        return lowest
+    maxima = scores[: groups * _GROUP].reshape(groups, _GROUP).max(axis=1)
+    return max(lowest, np.partition(maxima, groups - k)[groups - k])

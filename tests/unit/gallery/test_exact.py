@@ -31,6 +31,13 @@ from candid.errors import Conflict, DependencyUnavailable
 from candid.gallery.exact import ExactIndex
 from candid.gallery.index import VectorIndex
 
+_folder = tempfile.TemporaryDirectory()
+
+
+def fresh() -> Path:
+    """A path that no example before has used; Hypothesis runs many in one test."""
+    return Path(tempfile.mkdtemp(dir=_folder.name)) / "index.db"
+
 
 class TwoOpenings:
     """Two indexes on one file, as two processes have them; every call goes to the other one than the call before."""
@@ -52,11 +59,11 @@ class TwoOpenings:
 
 
 def one_opening() -> VectorIndex:
-    return ExactIndex(Path(tempfile.mkdtemp()) / "index.db", DIMENSION, "test")
+    return ExactIndex(fresh(), DIMENSION, "test")
 
 
 def two_openings() -> VectorIndex:
-    return TwoOpenings(Path(tempfile.mkdtemp()) / "index.db")
+    return TwoOpenings(fresh())
 
 
 class TestExactIndexKeepsTheContract(VectorIndexContract):
@@ -98,7 +105,7 @@ def index(path: Path) -> Iterator[ExactIndex]:
 def test_ranks_equal_brute_force_in_float64_at_any_size_and_dimension(
     size: int, dimension: int, k: int, seed: int
 ) -> None:
-    index = ExactIndex(Path(tempfile.mkdtemp()) / "index.db", dimension, "test")
+    index = ExactIndex(fresh(), dimension, "test")
     reference = Reference()
     some = [entry(number, dimension=dimension, seed=number * 31 + seed % 1009) for number in range(size)]
     index.upsert(some)

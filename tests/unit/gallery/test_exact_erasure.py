@@ -25,6 +25,14 @@ PIECE = 16
 """Bytes: four of a template's numbers, which nothing else in a file equals by chance."""
 
 
+_folder = tempfile.TemporaryDirectory()
+
+
+def fresh() -> Path:
+    """A path that no example before has used; Hypothesis runs many in one test."""
+    return Path(tempfile.mkdtemp(dir=_folder.name)) / "index.db"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "index.db"
@@ -94,7 +102,7 @@ def test_no_piece_of_a_replaced_template_is_left(index: ExactIndex, path: Path) 
 )
 @settings(max_examples=25, deadline=None)
 def test_whatever_was_done_only_live_templates_are_in_the_files(steps: list[tuple[str, int, int]]) -> None:
-    path = Path(tempfile.mkdtemp()) / "index.db"
+    path = fresh()
     index = ExactIndex(path, DIMENSION, "test")
     live: dict[int, int] = {}
     ever: set[int] = set()
