@@ -261,20 +261,26 @@ def test_a_fork_in_the_middle_of_other_threads_work_leaves_both_sides_working(in
 
     thread = threading.Thread(target=search)
     thread.start()
-    for number in range(1000, 1005):
-        child = os.fork()
-        if child == 0:
-            try:
-                # A descriptor from before would share its parent's locks without holding them.
-                inherited = [link for link in Path("/proc/self/fd").iterdir() if str(path) in os.path.realpath(link)]
-                index.upsert([entry(number)])
-                right = not inherited and index.search([BOOKINGS], unit(number), 1).neighbours[0].id == identity(number)
-                right = right and index.delete(BOOKINGS, [identity(number - 1000)]) == 1
-            except BaseException:
-                right = False
-            os._exit(0 if right else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert index.search([BOOKINGS], unit(number), 1).neighbours[0].id == identity(number)
-    stop.set()
-    thread.join()
+    try:
+        for number in range(1000, 1005):
+            child = os.fork()
+            if child == 0:
+                try:
+                    # A descriptor from before would share its parent's locks without holding them.
+                    inherited = [
+                        link for link in Path("/proc/self/fd").iterdir() if str(path) in os.path.realpath(link)
+                    ]
+                    index.upsert([entry(number)])
+                    right = not inherited and index.search([BOOKINGS], unit(number), 1).neighbours[0].id == identity(
+                        number
+                    )
+                    right = right and index.delete(BOOKINGS, [identity(number - 1000)]) == 1
+                except BaseException:
+                    right = False
+                os._exit(0 if right else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert index.search([BOOKINGS], unit(number), 1).neighbours[0].id == identity(number)
+    finally:
+        stop.set()
+        thread.join()
     assert index.count(BOOKINGS) == 100
