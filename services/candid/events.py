@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -110,7 +111,7 @@ class _Bucket(_Received):
 class _Object(_Received):
     # Unlike S3's own notifications, an event of EventBridge does not URL-encode the key.
     key: str = Field(min_length=1)
-    sequencer: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{1,64}\z")
+    sequencer: str | None = None
 
 
 class _Detail(_Received):
@@ -141,6 +142,7 @@ class _StreamRecord(_Received):
     dynamodb: _Change
 
 
+_SEQUENCER: Final = re.compile(r"[0-9a-fA-F]{1,64}")
 OBJECT_EVENTS: Final = frozenset({"Object Created", "Object Deleted"})
 
 
@@ -153,7 +155,9 @@ def object_hint(body: str) -> ObjectHint | None:
     if event.source != "aws.s3" or event.detail_type not in OBJECT_EVENTS:
         return None
     stored = event.detail.object
-    return ObjectHint(event.detail.bucket.name, stored.key, stored.sequencer)
+    ordered = stored.sequencer is not None and _SEQUENCER.fullmatch(stored.sequencer) is not None
+    # One of another form tells no order; the hint is as good without it.
+    return ObjectHint(event.detail.bucket.name, stored.key, stored.sequencer if ordered else None)
 
 
 def item_hint(record: Mapping[str, Any]) -> ItemHint:

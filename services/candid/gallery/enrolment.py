@@ -45,6 +45,9 @@ from candid.gallery.progress import Lease, PhotoBusy, Progress, RecordMoved
 from candid.gallery.strays import Strays
 from candid.storage import StoredObject
 
+DUPLICATE_PHOTO: Final = "DUPLICATE_PHOTO"
+_PASSING: Final = adoption.REASONS | {DUPLICATE_PHOTO}
+"""Rejections for what the booking's record holds, which can change while the photo does not."""
 _MOST_MOVES: Final = 20
 _KINDS: Final = {
     PhotoState.ENROLLED: Kind.ENROLLED,
@@ -73,6 +76,7 @@ class Enrolment:
         key = PhotoKey.parse(text)
         if key is not None:
             return self.reconcile_photo(key, until, sequencer)
+        # Asked by HEAD, whose key a trace does not record (GET's it does): such a key may be a name.
         if storage.read_metadata(self.bucket, text) is None:
             return Outcome(Kind.NOTHING)
         self.strays.unknown_key(text)
@@ -166,7 +170,7 @@ class Enrolment:
         if (photo.sha256, photo.version_id, photo.model) != (digest, stored.version_id, self.engine.card.id):
             return False
         if photo.state is PhotoState.REJECTED:
-            return photo.reason not in adoption.REASONS and not photo.face_ids
+            return photo.reason not in _PASSING and not photo.face_ids
         if photo.state is not PhotoState.ENROLLED or photo.face_id is None or photo.face_ids != {photo.face_id}:
             return False
         with watch.part("index"):
@@ -186,6 +190,8 @@ class Enrolment:
     def _settle(
         self, booking: Booking, lease: Lease, photo: Photo, verdict: BookingFace | Rejection, watch: Stopwatch
     ) -> tuple[Kind, Photo]:
+        if isinstance(verdict, BookingFace) and _has_twin(booking, photo):
+            verdict = Rejection(DUPLICATE_PHOTO, "The booking has this very photo already; one of them is enough.")
         if isinstance(verdict, Rejection):
             refused = replace(
                 photo,
@@ -237,6 +243,8 @@ class Enrolment:
             if moved is None:
                 raise RecordMoved
             booking = moved
+            if face is not None and _has_twin(booking, photo):
+                return self._settle(booking, lease, replace(photo, face_id=None, face_ids=frozenset()), face, watch)
         raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
 
     def _announce(self, key: PhotoKey, photo: Photo) -> None:
@@ -259,6 +267,14 @@ def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFa
         subject_id=booking.subject_id,
         booked_at=booking.booked_at,
         template=face.template,
+    )
+
+
+def _has_twin(booking: Booking, photo: Photo) -> bool:
+    """Whether another photo of the booking has the same bytes and is enrolled: the same photo twice is one face."""
+    return any(
+        one.photo_id != photo.photo_id and one.state is PhotoState.ENROLLED and one.sha256 == photo.sha256
+        for one in booking.photos
     )
 
 

@@ -47,11 +47,13 @@ class PhotoKey:
         return cls(agency, collection, booking_id, photo_id)
 
     def face_id(self, sha256: str, place: int) -> UUID:
-        """The id of a face: the same photo of the same booking is the same face, however often it arrives (UUIDv5).
+        """The id of a face: the same photo in its place is the same face, however often it arrives (UUIDv5).
 
-        ``sha256`` is the photo's, hexadecimal; ``place`` is the face's index in it, 0 for the booking's one face.
+        ``sha256`` is the photo's, hexadecimal; ``place`` is the face's index in it, 0 for the booking's one face. The photo's
+        id is part of it, so that one row alone owns a face: else replacing one photo could take the face from another that
+        has the same bytes. (That such a twin is not enrolled is ``enrolment``'s rule.)
         """
-        return uuid.uuid5(_FACES, "\0".join((self.agency, self.collection, self.booking_id, sha256, str(place))))
+        return uuid.uuid5(_FACES, "\0".join((str(self), sha256, str(place))))
 
 
 def photo_id(booking_id: str, sha256: str | None) -> str:

@@ -1,0 +1,123 @@
+"""Batches of the photos queue and of the gallery table's stream. No rule lives here.
+
+What is logged: opaque ids, kinds, reason words, milliseconds, and of failures their type and the places passed. Never a key of
+unknown form, a message, or an exception's text.
+"""
+
+from __future__ import annotations
+
+from time import time as now
+from traceback import extract_tb
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
+
+from candid.aws import error_code
+from candid.errors import DependencyUnavailable
+from candid.events import MalformedEvent, item_hint, object_hint
+from candid.gallery.catalog import booking_ref
+from candid.gallery.outcome import Kind, Outcome
+from candid.gallery.photos import PhotoKey
+from embed.wiring import work
+
+LEAST_SECONDS = 12.0
+"""A photo that would begin with less time left than this goes back to the queue: its last writes could be cut off."""
+
+logger = Logger(service="embed")
+tracer = Tracer(service="embed")
+metrics = Metrics(namespace="Candid", service="embed")
+
+_COUNTED = {
+    Kind.ENROLLED: "PhotosEnrolled",
+    Kind.REMOVED: "PhotosRemoved",
+    Kind.UNCHANGED: "PhotosUnchanged",
+    Kind.ERASED: "Erasures",
+    Kind.FOLLOWED: "ChangesFollowed",
+}
+
+
+def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
+    """One S3 event: look at the photo. What raises comes again, and in the end goes to the dead letters."""
+    try:
+        hint = object_hint(record.body)
+        if hint is None or hint.bucket != work().bucket:
+            logger.warning("event of another kind or bucket ignored", message_id=record.message_id)
+            metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
+            return
+        outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
+    except Exception as error:
+        _report_failure(error, message_id=record.message_id)
+        raise
+    place = PhotoKey.parse(hint.key)
+    _report("photo", outcome, **({"booking_id": place.booking_id, "photo_id": place.photo_id} if place else {}))
+
+
+def on_change(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
+    """One record of the stream: let index and bucket follow the booking's change. What raises comes again."""
+    try:
+        hint = item_hint(record.raw_event)
+        booking = booking_ref(hint.pk) if hint.sk == "CHANGE" else None
+        if booking is None:
+            metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
+            return
+        outcome = work().changes.follow(*booking, _deadline(lambda_context))
+    except Exception as error:
+        _report_failure(error, event_id=record.event_id)
+        raise
+    _report("change", outcome, booking_id=booking[1])
+
+
+def _deadline(context: LambdaContext) -> float:
+    left = context.get_remaining_time_in_millis() / 1000
+    if left < LEAST_SECONDS:
+        raise DependencyUnavailable("There is too little time left for another photo; it comes again.")
+    return now() + left
+
+
+def _report(what: str, outcome: Outcome, **ids: str) -> None:
+    spent = {part: round(milliseconds, 1) for part, milliseconds in outcome.milliseconds.items()}
+    reason = {"reason": outcome.reason} if outcome.reason else {}
+    logger.info(what, kind=outcome.kind.value, **reason, **ids, **({"milliseconds": spent} if spent else {}))
+    if outcome.kind is Kind.REJECTED:
+        with single_metric("PhotosRejected", MetricUnit.Count, 1, namespace="Candid") as rejected:
+            rejected.add_dimension("service", "embed")
+            rejected.add_dimension("reason", str(outcome.reason))
+    elif name := _COUNTED.get(outcome.kind):
+        metrics.add_metric(name, MetricUnit.Count, 1)
+    if outcome.kind in {Kind.ENROLLED, Kind.REJECTED}:
+        for part, milliseconds in spent.items():
+            metrics.add_metric(f"Enrol{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, milliseconds)
+
+
+def _report_failure(error: Exception, **ids: str | None) -> None:
+    # An exception's text can hold what was in the photo or the message: its type and the places it passed are enough.
+    places = [f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+    code = {"code": error_code(error)} if isinstance(error, ClientError) else {}
+    logger.error("failed; it comes again", error=type(error).__name__, places=places, **code, **ids)
+    malformed = isinstance(error, MalformedEvent)
+    metrics.add_metric("EventsMalformed" if malformed else "Retries", MetricUnit.Count, 1)
+
+
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+@metrics.log_metrics(capture_cold_start_metric=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Work through one batch; answer with the items that are to come again."""
+    logger.clear_state()
+    logger.append_keys(request_id=context.aws_request_id)
+    records = event.get("Records") or [{}]
+    metrics.add_metric("Records", MetricUnit.Count, len(records))
+    from_stream = records[0].get("eventSource") == "aws:dynamodb"
+    # A processor keeps a batch's results: one an invocation, and a batch that fails as a whole is no failure of the function.
+    processor = BatchProcessor(
+        event_type=EventType.DynamoDBStreams if from_stream else EventType.SQS, raise_on_entire_batch_failure=False
+    )
+    return process_partial_response(
+        event=event, record_handler=on_change if from_stream else on_message, processor=processor, context=context
+    )

@@ -1,0 +1,62 @@
+"""The use cases of the embed function over the stores that the environment names, wired in this one place.
+
+Made on first use, once a process: an invocation that finds no work pays for no model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from candid import settings
+from candid.faces.engine import FaceEngine, load_engine
+from candid.gallery.adoption import Adoption
+from candid.gallery.arrivals import Arrivals
+from candid.gallery.catalog import Catalog
+from candid.gallery.changes import Changes
+from candid.gallery.enrolment import Enrolment
+from candid.gallery.erasure import Erasure
+from candid.gallery.index import VectorIndex
+from candid.gallery.progress import Progress
+from candid.gallery.strays import Strays
+from candid.settings import EmbedSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the function does: enrol photos of ``bucket``, follow changes of records."""
+
+    bucket: str
+    enrolment: Enrolment
+    changes: Changes
+
+
+@cache
+def work() -> Work:
+    """The process's own, from its environment. Raises ``SettingsError``, ``UnknownModel``, ``DependencyUnavailable``."""
+    from candid.gallery.open_index import open_index
+
+    told = read_settings(os.environ)
+    engine = load_engine(told.model, told.candid_models)
+    return wire(told, engine, open_index(told, engine.card))
+
+
+def read_settings(environ: Mapping[str, str]) -> EmbedSettings:
+    """The environment, typed."""
+    return settings.read(EmbedSettings, environ)
+
+
+def wire(told: EmbedSettings, engine: FaceEngine, index: VectorIndex, progress: Progress | None = None) -> Work:
+    """The use cases over these parts."""
+    catalog = Catalog(told.gallery_table)
+    progress = progress or Progress(told.gallery_table)
+    strays = Strays(told.gallery_table, told.event_bus)
+    adoption = Adoption(catalog)
+    erasure = Erasure(catalog, progress, strays, index, told.photos_bucket, told.event_bus)
+    arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
+    enrolment = Enrolment(
+        catalog, progress, arrivals, adoption, strays, index, engine, told.photos_bucket, told.event_bus
+    )
+    return Work(told.photos_bucket, enrolment, Changes(catalog, progress, erasure, index))
