@@ -120,7 +120,9 @@ def _operation(contract: Document, item: Document, method: str) -> Document:
 
 
 def _parameter(contract: Document, parameter: Document) -> Document:
-    derived = {name: parameter[name] for name in ("name", "in", "required", "description") if name in parameter}
+    derived: Document = {
+        name: parameter[name] for name in ("name", "in", "required", "description") if name in parameter
+    }
     return {**derived, "schema": _model(_resolve(contract, parameter["schema"]))}
 
 
