@@ -1,0 +1,55 @@
+# Candid's commands. `make` alone lists them. Each does its own set-up; all they make lies in .venv, .venv-sam, .build and .candid.
+# Written for make 3.81 too, which macOS has: a recipe's lines are shells of their own.
+.DEFAULT_GOAL := help
+.PHONY: help run stop test test-fast check install image build clean distclean
+
+PYTHON ?= python3.11
+PY := .venv/bin/python
+INSTALL := infra/local/install.py
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1#/' | awk -F'#' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  make run FRESH=1                                      start with an empty gallery"
+	@echo "  make run DETACH=1                                     return when it is up; make stop ends it"
+	@echo "  make run CANDID_AWS_PORT=4570 CANDID_FACES_PORT=4571  other ports"
+	@echo "  make run MODEL=deepface:SFace                         another face model (a gallery of its own)"
+
+run: $(PY) ## Start Candid on this machine, enrol sample photos, search twice; Ctrl-C ends it
+	@$(PY) $(INSTALL) --editable local $(if $(filter deepface:%,$(MODEL)),deepface)
+	@exec $(PY) -m infra.local up
+
+stop: ## End what runs here; the gallery is kept
+	@if [ -x $(PY) ]; then exec $(PY) -m infra.local stop; else echo "Nothing of Candid's is running here."; fi
+
+test: check ## Set up, check statically, run every test
+	@exec $(PY) -m pytest
+
+test-fast: install ## Set up, run the tests that take seconds
+	@exec $(PY) -m pytest -m "not slow" -q
+
+check: install .venv-sam/bin/python ## Set up, check statically: style, types, template
+	@.venv-sam/bin/python $(INSTALL) sam
+	@exec bash infra/local/checks.sh
+
+install: $(PY) ## Set up and start nothing
+	@$(PY) $(INSTALL) --editable test deepface
+	@$(PY) -m infra.models.fetch
+
+build: $(PY) ## Build the functions that never see a face into .build/functions
+	@$(PY) $(INSTALL) --editable local
+	@exec $(PY) -m infra.build functions
+
+image: $(PY) ## Build the container image of the functions that see faces; without Docker, say how large it would be
+	@$(PY) $(INSTALL) --editable local
+	@exec $(PY) -m infra.build image
+
+clean: stop ## Remove what was built, and the local gallery with its logs
+	@rm -rf .build .candid/state .candid/index .candid/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find services infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the virtual environments, the weights and the keys as well
+	@rm -rf .venv .venv-sam .candid services/*.egg-info
+
+$(PY) .venv-sam/bin/python:
+	@exec bash infra/local/venv.sh "$(PYTHON)" "$(patsubst %/bin/python,%,$@)"

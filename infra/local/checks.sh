@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The static checks of `make test`, a line each; the first that fails shows what it found and ends the run.
+set -euo pipefail
+check() {
+  local name=$1 started=$SECONDS said
+  shift
+  if ! said=$("$@" 2>&1); then
+    echo "$said"
+    echo "  $name: failed" >&2
+    return 1
+  fi
+  printf '  %-40s ok  %4d s\n' "$name" $((SECONDS - started))
+}
+
+check "ruff check" .venv/bin/ruff check services infra tests
+check "ruff format --check" .venv/bin/ruff format --check services infra tests
+check "mypy --strict services/candid" .venv/bin/mypy
+check "cfn-lint template.yaml" .venv/bin/cfn-lint template.yaml
+# Linting needs a Region; no account is asked anything.
+AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 check "sam validate --lint" .venv-sam/bin/sam validate --lint --template template.yaml

@@ -1,0 +1,86 @@
+"""What runs now. Both files are gone after a clean stop.
+
+``processes.json`` names the processes from their first second; ``local.json`` tells other commands where everything is, once it
+answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import emulator
+from infra.local.places import Places
+from infra.local.processes import Process
+
+_FACES_PATIENCE = 10
+
+
+@dataclass(slots=True)
+class Running:
+    """The processes of one local Candid; None for one that is not ours or not started."""
+
+    places: Places
+    emulator: Process | None = None
+    faces: Process | None = None
+
+    def any_lives(self) -> bool:
+        """Whether at least one process runs."""
+        return any(process is not None and process.is_running() for process in (self.emulator, self.faces))
+
+    def all_live(self) -> bool:
+        """Whether everything that was started runs."""
+        expected = [self.faces] if self.places.foreign_aws else [self.faces, self.emulator]
+        return all(process is not None and process.is_running() for process in expected)
+
+    def save(self) -> None:
+        """Write down which processes are ours."""
+        named = {"emulator": self.emulator, "faces": self.faces}
+        _write(_record(self.places), {name: process.to_json() for name, process in named.items() if process})
+
+    def describe(self, told: Mapping[str, Any]) -> None:
+        """Tell other commands where everything is."""
+        _write(self.places.description, told)
+
+    def stop(self) -> bool:
+        """End every process: the local AWS first, which saves its state and sends no more work. False if it could not save."""
+        saved = emulator.stop(self.places, self.emulator) if self.emulator else True
+        if self.faces:
+            self.faces.stop(_FACES_PATIENCE)
+        _record(self.places).unlink(missing_ok=True)
+        self.places.description.unlink(missing_ok=True)
+        return saved
+
+
+def recorded(places: Places) -> Running | None:
+    """What an earlier command started here and has not ended; its processes may have died meanwhile."""
+    try:
+        told = json.loads(_record(places).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    found = {name: Process.from_json(process) for name, process in told.items()}
+    return Running(places, found.get("emulator"), found.get("faces"))
+
+
+def described(places: Places) -> dict[str, Any] | None:
+    """``local.json``, if a stack is up."""
+    try:
+        told: dict[str, Any] = json.loads(places.description.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return told
+
+
+def _record(places: Places) -> Path:
+    return places.home / "processes.json"
+
+
+def _write(path: Path, told: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(told, indent=2) + "\n")
+    part.replace(path)

@@ -1,0 +1,79 @@
+"""What a newcomer reads at the end of ``make run``: the two searches, the addresses, a token, and three commands to try."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from candid.cli.answers import Search
+from candid.cli.output import console
+from candid.cli.rendering import candidates
+from infra.local.demo import CASE, LAKESIDE, RIDGEPORT
+from infra.local.places import CHECKOUT
+
+
+def searches(enrolled: Search, stranger: Search) -> None:
+    """Both answers, each under a sentence that says what was asked."""
+    out = console()
+    _search(out, "Search 1: another photo of a person whom Lakeside has booked", enrolled)
+    _search(
+        out,
+        f"Search 2: a person whom Lakeside has never booked (only {RIDGEPORT} has, and agencies never see each other)",
+        stranger,
+    )
+
+
+def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: bool) -> None:
+    """Addresses, the token, commands to try, and how to end it."""
+    out = console()
+    out.print()
+    out.print(Rule("Candid is up", style="green", align="left"))
+    rows = [
+        ("API", told["api_url"]),
+        ("Token issuer", f"{told['issuer']}/.well-known/jwks.json"),
+        ("Local AWS", f"{told['aws_endpoint_url']}   (AWS_ENDPOINT_URL; any credentials, region us-east-1)"),
+        ("Photos bucket", told["outputs"].get("PhotosBucketName", "")),
+        ("Token", f"{_short(token_file)}   (user det.rivera of {LAKESIDE}, investigator and records, 8 hours)"),
+        ("Logs", f"{_short(logs)}/"),
+    ]
+    for name, value in rows:
+        out.print(Text.assemble((f"  {name:<14}", "bold"), value), soft_wrap=True)
+    candid = _short(CHECKOUT / ".venv/bin/candid")
+    probe = _short(CHECKOUT / ".candid/samples/person_a_2.jpg")
+    commands = [
+        (
+            "Ask the API",
+            f'curl -s -H "Authorization: Bearer $(cat {shlex.quote(_short(token_file))})" {told["api_url"]}/v1/bookings',
+        ),
+        ("Search a face", f"{candid} search {probe} --case {CASE} --source surveillance_still --agency {LAKESIDE}"),
+        ("Import a folder", f"{candid} import FOLDER --agency {LAKESIDE}"),
+    ]
+    out.print("\n  Try, in another terminal:" if stays else "\n  Try:")
+    for name, command in commands:
+        out.print(Text.assemble((f"  {name:<16}", "bold"), command), soft_wrap=True)
+    out.print()
+    end = "Ctrl-C ends it and keeps the gallery" if stays else "`make stop` ends it and keeps the gallery"
+    out.print(f"  {end}; `make run FRESH=1` starts with an empty one.", markup=False, highlight=False)
+    out.print(
+        "  The gallery's tables are saved when it ends: a kill -9 of the local AWS loses what came since the last clean end."
+    )
+
+
+def _search(out: Console, title: str, answer: Search) -> None:
+    out.print()
+    out.print(Rule(title, style="cyan", align="left"))
+    for part in candidates.search(answer, links=False):
+        out.print(part, soft_wrap=isinstance(part, Text) and not out.is_terminal)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

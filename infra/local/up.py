@@ -1,0 +1,253 @@
+"""``make run``: everything up, in order, a line a step; then it stays until Ctrl-C, or returns (``DETACH=1``)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from candid.access.keys import LocalKeys
+from candid.access.principal import Role
+from infra.build import BuildError, build, host_architecture
+from infra.local import changes, demo, deploy, emulator, faces, gateway, ports, running, saved_state, show
+from infra.local.places import CHECKOUT, STACK, Places
+from infra.local.problems import LocalError
+from infra.local.progress import step
+from infra.local.running import Running
+from infra.models.fetch import FetchError, fetch
+
+AUDIENCE: Final = "candid"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asked for besides a running Candid."""
+
+    fresh: bool = False
+    detach: bool = False
+    demonstrate: bool = True
+
+
+def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yaml") -> int:
+    """Start Candid; the exit code. Raises ``LocalError`` after ending whatever had been started."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if already := _already_up(places, wishes):
+        show.summary(already, places.home / "token", places.logs, stays=False)
+        return 0
+    _clear_away(places)
+    if wishes.fresh:
+        saved_state.forget(places.aws_state, places.index)
+    now = Running(places)
+    try:
+        told = _start(now, template)
+        if wishes.demonstrate:
+            _demonstrate(places, told)
+        show.summary(told, places.home / "token", places.logs, stays=not wishes.detach)
+        if wishes.detach:
+            return 0
+        return _stay(now)
+    except KeyboardInterrupt:
+        print()
+        _end(now)
+        return 0
+    except BrokenPipeError:  # Who read the output is gone, and so is the wish to have this running.
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            _end(now)
+        return 1
+    except BaseException:
+        _end(now)
+        raise
+
+
+def _start(now: Running, template: Path) -> dict[str, Any]:
+    """Start the processes and deploy; the description of what runs."""
+    places = now.places
+    if not places.foreign_aws:
+        ports.require_free(places.aws_port, "CANDID_AWS_PORT", "the local AWS")
+    ports.require_free(places.faces_port, "CANDID_FACES_PORT", "the functions that see faces")
+    with step("model weights and sample portraits"):
+        try:
+            fetch(places.models, places.samples, say=lambda _: None)
+        except FetchError as error:
+            raise LocalError(str(error)) from None
+    with step("starting the process for the functions that see faces"):
+        now.faces = faces.start(places)
+        now.save()
+    if not places.foreign_aws:
+        with step(f"starting the local AWS on port {places.aws_port}"):
+            now.emulator = emulator.start(places)
+            now.save()
+    with step("building the other functions"):
+        _build()
+    with step("deploying template.yaml") as line:
+        deployed = deploy.deploy(
+            places.aws_url,
+            STACK,
+            template,
+            _parameters(places),
+            forward_to=places.faces_url if places.foreign_aws else "",
+        )
+        line.note = "" if deployed.changed else "unchanged"
+    with step("loading the functions that see faces"):
+        faces.load(places)
+    changes.deliver_again(places.aws_url, deployed.outputs["GalleryTableName"])
+    told = {
+        "api_url": gateway.url(places.aws_url, deployed.outputs["ApiId"], _stage(deployed.outputs)),
+        "issuer": places.faces_url,
+        "keys": str(places.keys),
+        "aws_endpoint_url": places.aws_url,
+        "stack": STACK,
+        "agency": demo.LAKESIDE,
+        "model": places.model,
+        "index": str(places.index),
+        "logs": str(places.logs),
+        "outputs": deployed.outputs,
+    }
+    _write_token(places)
+    now.describe(told)
+    return told
+
+
+def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
+    stack = demo.Stack(
+        told["api_url"],
+        told["issuer"],
+        places.keys,
+        places.aws_url,
+        told["outputs"]["PhotosBucketName"],
+        places.samples,
+    )
+    demo.enrol(stack)
+    with step("opening a case and searching twice"):
+        case = demo.open_case(stack)
+        enrolled = demo.search(stack, "person_a_2.jpg", case)
+        stranger = demo.search(stack, "person_b_2.jpg", case)
+    show.searches(enrolled, stranger)
+
+
+def _parameters(places: Places) -> dict[str, str]:
+    return {
+        "Architecture": host_architecture(),
+        # Nothing is pulled: the process in the image's place serves the functions.
+        "FacesImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/candid-faces:local",
+        "EmbeddedIndexPath": str(places.index),
+        "TokenIssuer": places.faces_url,
+        "TokenJwksUrl": f"{places.faces_url}/.well-known/jwks.json",
+        "Model": places.model,
+    }
+
+
+def _build() -> None:
+    try:
+        build()
+    except BuildError as error:
+        raise LocalError(str(error)) from None
+
+
+def _stage(outputs: Mapping[str, str]) -> str:
+    """The stage's name is the last part of the address that the template gives."""
+    return urlsplit(outputs["ApiUrl"]).path.strip("/").split("/")[0]
+
+
+def _write_token(places: Places) -> None:
+    token = LocalKeys.load_or_create(places.keys).issue(
+        issuer=places.faces_url,
+        audience=AUDIENCE,
+        user=demo.DETECTIVE,
+        agency=demo.LAKESIDE,
+        roles=[Role.INVESTIGATOR, Role.RECORDS],
+    )
+    path = places.home / "token"
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(token + "\n")
+
+
+def _already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
+    earlier = running.recorded(places)
+    told = running.described(places)
+    if earlier is None or told is None or not earlier.all_live():
+        return None
+    if wishes.fresh or told.get("model") != places.model:
+        raise LocalError("Candid is already running here. End it with `make stop` (or Ctrl-C where it runs) first.")
+    print("Candid is already running here.")
+    return told
+
+
+def _clear_away(places: Places) -> None:
+    """End what an earlier run that was killed has left, and say what that means for the gallery."""
+    earlier = running.recorded(places)
+    if earlier is not None:
+        if earlier.any_lives():
+            with step("ending what an earlier run has left behind"):
+                earlier.stop()
+        else:
+            earlier.stop()
+    if places.foreign_aws or not saved_state.ended_uncleanly(places.aws_state):
+        return
+    if not saved_state.is_saved(places.aws_state):
+        print("  The local AWS was killed before it had ever saved its tables. Starting with an empty gallery.")
+        saved_state.forget(places.aws_state, places.index)
+        return
+    print(
+        "  The local AWS was killed without saving. Its tables are as its last clean end left them: bookings, cases and\n"
+        "  searches since then are gone, while photos and templates of that time are still in the bucket and the index.\n"
+        "  `make run FRESH=1` starts over with an empty gallery, in which everything agrees."
+    )
+
+
+def _stay(now: Running) -> int:
+    while True:
+        time.sleep(0.5)
+        if running.recorded(now.places) is None:
+            print("\nEnded by `make stop`.")
+            return 0
+        if not now.all_live():
+            raise LocalError(f"A process of Candid's has ended by itself. The logs in {now.places.logs} say why.")
+
+
+def _end(now: Running) -> None:
+    """Stop everything; a second Ctrl-C must not keep the local AWS from saving."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if not now.any_lives():
+        now.stop()
+        return
+    with step("saving the gallery and ending") as line:
+        if not now.stop():
+            line.note = "the local AWS had to be killed: what came since the last clean end is lost"
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def detached_stop(places: Places) -> int:
+    """``make stop``: end what runs here."""
+    earlier = running.recorded(places)
+    if earlier is None or not earlier.any_lives():
+        if earlier is not None:
+            earlier.stop()
+        print("Nothing of Candid's is running here.")
+        return 0
+    _end(earlier)
+    return 0
+
+
+def flag(value: str | None) -> bool:
+    """A variable such as FRESH=1 as yes or no."""
+    return (value or "").strip().lower() not in {"", "0", "no", "false"}
+
+
+def wishes(environ: Mapping[str, str] = os.environ) -> Wishes:
+    """FRESH, DETACH and DEMO from the environment."""
+    return Wishes(
+        fresh=flag(environ.get("FRESH")), detach=flag(environ.get("DETACH")), demonstrate=flag(environ.get("DEMO", "1"))
+    )
