@@ -1,0 +1,142 @@
+"""A local Candid keeps its gallery between runs, says when it could not, and leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from infra.local.places import CHECKOUT
+
+from candid.cli.answers import Search
+from candid.cli.api import Api, text
+from tests.e2e.stack import Stack, eventually, portrait
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Stack]:
+    """A stack that the test may stop and kill."""
+    made = Stack.at(tmp_path)
+    yield made
+    made.stop()
+
+
+def search(api: Api) -> Search:
+    cases = [case for page in api.cases() for case in page]
+    case = cases[0] if cases else api.open_case("CASE-1", "suspect_identification", "reasonable suspicion")
+    probe = text(portrait("person_a_2.jpg"))
+    return api.search({"case_id": case.case_id, "probe": probe, "probe_source": "other_still"})
+
+
+def processes(stack: Stack) -> dict[str, int]:
+    told = json.loads((stack.root / ".candid" / "processes.json").read_text())
+    return {name: process["pid"] for name, process in told.items()}
+
+
+def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    booking_id = own.book(api, portrait("person_a_1.jpg"), subject="subject-a")
+    own.settled(api, booking_id)
+    api.client.call("PATCH", f"/v1/bookings/{booking_id}", body={"subject_id": "subject-b"})
+    eventually(lambda: search(api).results[0].candidates[0].subject_id == "subject-b")
+    own.stop()
+    started = time.monotonic()
+    own.up()
+    assert time.monotonic() - started < 20
+    api = own.api("lakeside-pd")
+    assert search(api).results[0].candidates[0].booking_id == booking_id
+    api.client.call("PATCH", f"/v1/bookings/{booking_id}", body={"subject_id": "subject-c"})
+    eventually(lambda: search(api).results[0].candidates[0].subject_id == "subject-c", 20)
+    another = own.book(api, portrait("impostor_1.jpg"))
+    assert own.settled(api, another).state == "enrolled"
+
+
+def test_a_photo_that_arrived_while_it_was_being_stopped_is_enrolled_after_the_next_start(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    booking_id = own.book(api, portrait("person_a_1.jpg"))
+    own.stop()
+    own.up()
+    assert own.settled(own.api("lakeside-pd"), booking_id).state == "enrolled"
+
+
+def test_ctrl_c_ends_everything_and_keeps_the_gallery(own: Stack) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.local", "up"],
+        cwd=CHECKOUT,
+        env=own.environment | {"DETACH": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    eventually(lambda: (own.root / ".candid" / "local.json").exists())
+    api = own.api("lakeside-pd")
+    booking_id = own.book(api, portrait("person_a_1.jpg"))
+    own.settled(api, booking_id)
+    pids = processes(own)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=40)
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    own.up()
+    assert own.api("lakeside-pd").booking(booking_id).state == "enrolled"
+
+
+def test_a_kill_of_the_local_aws_is_said_at_the_next_start(own: Stack) -> None:
+    own.up()
+    own.stop()
+    own.up()
+    api = own.api("lakeside-pd")
+    lost = own.book(api, portrait("person_a_1.jpg"))
+    own.settled(api, lost)
+    os.kill(processes(own)["emulator"], signal.SIGKILL)
+    told = own.up()
+    assert "killed without saving" in told
+    assert "FRESH=1" in told
+    # The record is gone, and so no search gives its template away.
+    assert not search(own.api("lakeside-pd")).results[0].candidates
+
+
+def test_a_kill_before_anything_was_saved_starts_with_an_empty_gallery(own: Stack) -> None:
+    own.up()
+    os.kill(processes(own)["emulator"], signal.SIGKILL)
+    assert "Starting with an empty gallery" in own.up()
+    api = own.api("lakeside-pd")
+    assert own.settled(api, own.book(api, portrait("person_a_1.jpg"))).state == "enrolled"
+
+
+def test_fresh_starts_with_an_empty_gallery(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    own.settled(api, own.book(api, portrait("person_a_1.jpg")))
+    refused = own.command("up", FRESH="1")
+    assert refused.returncode == 1
+    assert "make stop" in refused.stderr
+    own.stop()
+    assert own.command("up", FRESH="1").returncode == 0
+    assert not [booking for page in own.api("lakeside-pd").bookings() for booking in page]
+    assert search(own.api("lakeside-pd")).gallery_size == 0
+
+
+def test_a_taken_port_is_one_sentence_and_nothing_is_left_running(own: Stack) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", int(own.environment["CANDID_AWS_PORT"])))
+        holder.listen()
+        told = own.command("up")
+    assert told.returncode == 1
+    assert told.stderr.strip().startswith(
+        f"Port {own.environment['CANDID_AWS_PORT']}, meant for the local AWS, is taken"
+    )
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert "Nothing of Candid's is running here." in own.command("stop").stdout
