@@ -1,0 +1,202 @@
+"""The functions: how they are packed, what they are told, and the least that each needs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from candid import settings
+from tests.template.system import (
+    FUNCTIONS,
+    IMAGES,
+    ZIPS,
+    as_list,
+    function,
+    place,
+    properties,
+    resources,
+    role_statements,
+    template,
+)
+
+SETTINGS = {
+    "authorizer": settings.AuthorizerSettings,
+    "ingest": settings.IngestSettings,
+    "casework": settings.CaseworkSettings,
+    "search": settings.SearchSettings,
+    "embed": settings.EmbedSettings,
+}
+SET_BY_THE_IMAGE = {"CANDID_MODELS"}
+
+TABLE_KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+ITEMS = {
+    f"dynamodb:{verb}" for verb in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem", "Query")
+}
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+MAY = {
+    "authorizer": {"AuthorizerLogs": LOGS, "*": TRACES},
+    "ingest": {
+        "IngestLogs": LOGS,
+        "*": TRACES,
+        "GalleryTable": ITEMS,
+        "GalleryTable/index/by-agency": {"dynamodb:Query"},
+        "GalleryTable/index/by-agency-state": {"dynamodb:Query"},
+        "PhotosBucket/*": {"s3:PutObject"},
+        "StoreKey via dynamodb": TABLE_KEY,
+        "StoreKey via s3": {"kms:GenerateDataKey"},
+    },
+    "casework": {
+        "CaseworkLogs": LOGS,
+        "*": TRACES,
+        "CaseworkTable": ITEMS - {"dynamodb:DeleteItem"},
+        "CaseworkTable/index/by-agency": {"dynamodb:Query"},
+        "CaseworkTable/index/by-officer": {"dynamodb:Query"},
+        "CaseworkTable/index/by-case": {"dynamodb:Query"},
+        "GalleryTable": {"dynamodb:GetItem", "dynamodb:BatchGetItem"},
+        "PhotosBucket/*": {"s3:GetObject"},
+        "ProbesBucket/*": {"s3:PutObject"},
+        "StoreKey via dynamodb": TABLE_KEY,
+        "StoreKey via s3": {"kms:Decrypt", "kms:GenerateDataKey"},
+    },
+    "search": {
+        "SearchLogs": LOGS,
+        "*": TRACES,
+        "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
+        "GalleryTable": {"dynamodb:GetItem", "dynamodb:BatchGetItem"},
+        "PhotosBucket/*": {"s3:GetObject"},
+        "ProbesBucket/*": {"s3:GetObject", "s3:PutObject"},
+        "ProbesBucket": {"s3:ListBucket"},
+        "StoreKey via dynamodb": TABLE_KEY,
+        "StoreKey via s3": {"kms:Decrypt", "kms:GenerateDataKey"},
+    },
+    "embed": {
+        "EmbedLogs": LOGS,
+        "*": TRACES,
+        "PhotosQueue": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+        "ChangesDeadLetterQueue": {"sqs:SendMessage"},
+        "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "GalleryTable.StreamArn": {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"},
+        "GalleryTable/stream/*": {"dynamodb:ListStreams"},
+        "GalleryTable": ITEMS,
+        "PhotosBucket/*": {"s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion"},
+        "PhotosBucket": {"s3:ListBucket", "s3:ListBucketVersions"},
+        "StoreKey via dynamodb": TABLE_KEY,
+        "StoreKey via s3": {"kms:Decrypt"},
+        "EventBus": {"events:PutEvents"},
+    },
+}
+"""What each function may do, and to what. An entry more here is a decision, not a repair of a test."""
+
+
+def test_these_are_all_the_functions() -> None:
+    assert set(resources("AWS::Lambda::Function")) == {f"{name.capitalize()}Function" for name in FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_a_function_that_never_sees_a_face_is_a_zip(name: str) -> None:
+    assert function(name)["Runtime"] == "python3.11"
+    assert function(name)["Handler"] == f"{name}.app.handler"
+    assert "PackageType" not in function(name)
+    assert template()["Resources"][f"{name.capitalize()}Function"]["Properties"]["CodeUri"] == ".build/functions"
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_functions_that_see_faces_share_one_image(name: str) -> None:
+    assert function(name)["PackageType"] == "Image"
+    assert function(name)["Code"] == {"ImageUri": {"Ref": "FacesImageUri"}}
+    assert function(name)["ImageConfig"] == {"Command": [f"{name}.app.handler"]}
+    assert "Runtime" not in function(name)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_traced_and_instrumented_and_its_traces_hold_no_content(name: str) -> None:
+    assert function(name)["TracingConfig"] == {"Mode": "Active"}
+    told = function(name)["Environment"]["Variables"]
+    assert told["POWERTOOLS_SERVICE_NAME"] == name
+    assert told["POWERTOOLS_METRICS_NAMESPACE"] == "Candid"
+    assert told["POWERTOOLS_LOG_LEVEL"] == {"Ref": "LogLevel"}
+    assert told["POWERTOOLS_TRACER_CAPTURE_RESPONSE"] == "false"
+    assert told["POWERTOOLS_TRACER_CAPTURE_ERROR"] == "false"
+    assert "POWERTOOLS_LOGGER_LOG_EVENT" not in told
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_told_what_its_settings_read_and_nothing_else(name: str) -> None:
+    told = {v for v in function(name)["Environment"]["Variables"] if not v.startswith("POWERTOOLS_")}
+    assert told == {field.name.upper() for field in dataclasses.fields(SETTINGS[name])} - SET_BY_THE_IMAGE
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_its_own_role_name_and_room(name: str) -> None:
+    described = function(name)
+    assert described["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{name}"}
+    assert described["Role"] == {"Fn::GetAtt": [f"{name.capitalize()}Role", "Arn"]}
+    assert described["Architectures"] == [{"Ref": "Architecture"}]
+    assert "ReservedConcurrentExecutions" not in described
+
+
+def test_no_function_behind_the_api_outlasts_the_gateway() -> None:
+    assert all(function(name)["Timeout"] <= 29 for name in FUNCTIONS if name != "embed")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_may_do_what_the_table_says_and_nothing_else(name: str) -> None:
+    may: dict[str, set[str]] = {}
+    for role, statement in role_statements():
+        if role != f"{name.capitalize()}Role":
+            continue
+        assert statement["Effect"] == "Allow"
+        assert "NotAction" not in statement
+        for resource in as_list(statement["Resource"]):
+            where = place(resource)
+            if "Condition" in statement:
+                (condition,) = statement["Condition"].values()
+                where += f" via {condition['kms:ViaService']['Fn::Sub'].split('.')[0]}"
+            may.setdefault(where, set()).update(as_list(statement["Action"]))
+    assert may == MAY[name]
+
+
+def test_only_x_ray_is_allowed_on_everything() -> None:
+    for _, statement in role_statements():
+        if "*" in as_list(statement["Resource"]):
+            assert set(as_list(statement["Action"])) == TRACES
+
+
+def test_no_action_is_a_pattern_except_kms_families() -> None:
+    for _, statement in role_statements():
+        patterns = {action for action in as_list(statement["Action"]) if "*" in action}
+        assert patterns <= {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
+
+
+def test_keys_are_used_through_their_services_alone() -> None:
+    for _, statement in role_statements():
+        if any(action.startswith("kms:") for action in as_list(statement["Action"])):
+            assert statement["Condition"]["StringEquals"]["kms:ViaService"]
+
+
+def test_no_role_has_a_policy_that_is_not_written_here_except_the_gateways() -> None:
+    for name, role in resources("AWS::IAM::Role").items():
+        managed = role["Properties"].get("ManagedPolicyArns", [])
+        if name == "ApiAccountRole":
+            (policy,) = managed
+            assert policy["Fn::Sub"].endswith(":aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
+        else:
+            assert not managed
+            assert role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {
+                "Service": "lambda.amazonaws.com"
+            }
+    assert not resources("AWS::IAM::ManagedPolicy")
+    assert not resources("AWS::IAM::Policy")
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "embed"])
+def test_only_this_stacks_api_may_invoke_a_function(name: str) -> None:
+    permission = properties(f"{name.capitalize()}Permission")
+    assert permission["Principal"] == "apigateway.amazonaws.com"
+    assert permission["FunctionName"] == {"Ref": f"{name.capitalize()}Function"}
+    ends = "authorizers/*" if name == "authorizer" else "candid/*/v1/*"
+    assert permission["SourceArn"]["Fn::Sub"].endswith(f":${{AWS::AccountId}}:${{Api}}/{ends}")
+    assert len(resources("AWS::Lambda::Permission")) == len(FUNCTIONS) - 1

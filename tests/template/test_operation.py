@@ -1,0 +1,186 @@
+"""The API's stage, logs, alarms, parameters, outputs and names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.template.system import DEAD_LETTER_QUEUES, FUNCTIONS, TEMPLATE, properties, resources, template, transformed
+
+
+def _alarms() -> list[dict[str, Any]]:
+    return [alarm["Properties"] for alarm in resources("AWS::CloudWatch::Alarm").values()]
+
+
+def _alarm(metric: str, **dimensions: Any) -> dict[str, Any]:
+    """The one alarm on ``metric`` with these dimensions."""
+    wanted = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    (found,) = [alarm for alarm in _alarms() if alarm["MetricName"] == metric and alarm["Dimensions"] == wanted]
+    return found
+
+
+def test_the_stage_logs_traces_and_throttles_and_there_is_no_other_stage() -> None:
+    (stage,) = [one["Properties"] for one in resources("AWS::ApiGateway::Stage").values()]
+    assert stage["StageName"] == "candid"
+    assert stage["TracingEnabled"] is True
+    assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+    everything = next(s for s in stage["MethodSettings"] if (s["ResourcePath"], s["HttpMethod"]) == ("/*", "*"))
+    assert everything["ThrottlingRateLimit"] > 0
+    assert everything["ThrottlingBurstLimit"] > 0
+    for setting in stage["MethodSettings"]:
+        assert setting["DataTraceEnabled"] is False
+        assert setting["LoggingLevel"] == "OFF"
+        assert setting["CachingEnabled"] is False
+        assert setting["MetricsEnabled"] is True
+    for deployment in resources("AWS::ApiGateway::Deployment").values():
+        assert "StageName" not in deployment["Properties"]
+
+
+def test_an_access_log_line_is_json_without_addresses_names_paths_or_queries() -> None:
+    line = json.loads(properties("ApicandidStage")["AccessLogSetting"]["Format"])
+    assert line["request_id"] == "$context.requestId"
+    assert line["route"] == "$context.resourcePath"
+    assert line["status"] == "$context.status"
+    told = " ".join(line.values())
+    assert not [
+        word
+        for word in ("identity", "$context.path", "querystring", "authorizer.principalId", "authorizer.user", "agency")
+        if word in told
+    ]
+
+
+def test_the_api_takes_modern_tls_and_forms_with_images() -> None:
+    api = properties("Api")
+    assert api["SecurityPolicy"].startswith("SecurityPolicy_TLS13_1_2_")
+    assert api["EndpointAccessMode"] == "STRICT"
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert api["BinaryMediaTypes"] == ["multipart/form-data"]
+
+
+def test_the_accounts_role_for_api_logs_is_there_before_the_stage_and_can_be_somebody_elses() -> None:
+    resource = transformed()["Resources"]
+    assert resource["Api"]["DependsOn"] == "ApiAccount"
+    for name in ("ApiAccount", "ApiAccountRole"):
+        assert resource[name]["Condition"] == "CreatesApiLogsRole"
+    assert resource["ApiAccountRole"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "api"])
+def test_logs_are_kept_as_long_as_the_parameter_says_and_encrypted(name: str) -> None:
+    group = properties(f"{name.capitalize()}Logs")
+    path = "/aws/apigateway/${AWS::StackName}-api" if name == "api" else f"/aws/lambda/${{AWS::StackName}}-{name}"
+    assert group["LogGroupName"] == {"Fn::Sub": path}
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert group["KmsKeyId"] == {"Fn::GetAtt": ["LogsKey", "Arn"]}
+    if name != "api":
+        logging = properties(f"{name.capitalize()}Function")["LoggingConfig"]
+        assert logging == {"LogGroup": {"Ref": f"{name.capitalize()}Logs"}}
+
+
+@pytest.mark.parametrize("queue", DEAD_LETTER_QUEUES)
+def test_an_alarm_rings_for_the_first_message_that_was_put_aside(queue: str) -> None:
+    alarm = _alarm("ApproximateNumberOfMessagesVisible", QueueName={"Fn::GetAtt": [queue, "QueueName"]})
+    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["Statistic"]) == (
+        0,
+        "GreaterThanThreshold",
+        "Maximum",
+    )
+
+
+def test_an_alarm_rings_for_photos_and_changes_that_wait() -> None:
+    photos = _alarm("ApproximateAgeOfOldestMessage", QueueName={"Fn::GetAtt": ["PhotosQueue", "QueueName"]})
+    assert photos["Threshold"] <= 3600
+    changes = _alarm("IteratorAge", FunctionName={"Ref": "EmbedFunction"})
+    assert changes["Threshold"] <= 3600 * 1000
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_alarm_rings_for_a_functions_errors_and_throttles(name: str) -> None:
+    dimension = {"Ref": f"{name.capitalize()}Function"}
+    errors, throttles = _alarm("Errors", FunctionName=dimension), _alarm("Throttles", FunctionName=dimension)
+    assert errors["Statistic"] == throttles["Statistic"] == "Sum"
+    # A refused token is an error of the authorizer's: that is how API Gateway is told.
+    assert errors["Threshold"] == (50 if name == "authorizer" else 0)
+    assert throttles["Threshold"] == 0
+
+
+def test_an_alarm_rings_for_failures_of_the_api_and_of_the_rule() -> None:
+    assert _alarm("5XXError", ApiName={"Fn::Sub": "${AWS::StackName}-api"}, Stage="candid")["Statistic"] == "Sum"
+    assert properties("Api")["Name"] == {"Fn::Sub": "${AWS::StackName}-api"}
+    assert _alarm("InvocationsFailedToBeSentToDlq", RuleName={"Ref": "PhotosRule"})
+
+
+def test_every_alarm_says_what_to_do_and_reaches_the_topic_if_there_is_one() -> None:
+    for alarm in _alarms():
+        assert len(alarm["AlarmDescription"].split(". ")) >= 2
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], []]}
+
+
+def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
+    parameters = template()["Parameters"]
+    required = {name for name, parameter in parameters.items() if "Default" not in parameter}
+    assert required == {"FacesImageUri", "TokenIssuer", "TokenJwksUrl"}
+    defaults = {name: parameter["Default"] for name, parameter in parameters.items() if name not in required}
+    assert defaults == {
+        "Architecture": "arm64",
+        "OpenSearchEndpoint": "",
+        "EmbeddedIndexPath": "",
+        "ProbeRetentionDays": 30,
+        "LogRetentionDays": 90,
+        "LogLevel": "INFO",
+        "Model": "sface",
+        "AlarmTopicArn": "",
+        "ApiLogsRole": "create",
+    }
+    assert set(template()["Outputs"]) == {
+        "ApiUrl",
+        "ApiId",
+        "PhotosBucketName",
+        "ProbesBucketName",
+        "AccessLogsBucketName",
+        "PhotosQueueUrl",
+        "PhotosDeadLetterQueueUrl",
+        "GalleryTableName",
+        "CaseworkTableName",
+        "EventBusName",
+        *(f"{name.capitalize()}FunctionName" for name in FUNCTIONS),
+    }
+    assert template()["Outputs"]["ApiUrl"]["Value"]["Fn::Sub"].endswith("/candid")
+
+
+def test_every_name_begins_with_the_stacks_so_that_two_stacks_can_live_in_one_account() -> None:
+    names = {
+        "AWS::DynamoDB::Table": "TableName",
+        "AWS::SQS::Queue": "QueueName",
+        "AWS::Events::EventBus": "Name",
+        "AWS::Events::Rule": "Name",
+        "AWS::Lambda::Function": "FunctionName",
+        "AWS::ApiGateway::RestApi": "Name",
+        "AWS::CloudWatch::Alarm": "AlarmName",
+        "AWS::KMS::Alias": "AliasName",
+        "AWS::Logs::LogGroup": "LogGroupName",
+    }
+    for kind, property_name in names.items():
+        for resource in resources(kind).values():
+            name = resource["Properties"][property_name]["Fn::Sub"]
+            last = name.removeprefix("alias/").removeprefix("/aws/lambda/").removeprefix("/aws/apigateway/")
+            assert last.startswith("${AWS::StackName}-")
+    # CloudFormation names these itself, from the stack's name.
+    for kind, property_name in {"AWS::S3::Bucket": "BucketName", "AWS::IAM::Role": "RoleName"}.items():
+        assert not [name for name, one in resources(kind).items() if property_name in one["Properties"]]
+
+
+def test_the_linter_of_cloudformation_finds_nothing() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), "--non-zero-exit-code", "warning", str(TEMPLATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
