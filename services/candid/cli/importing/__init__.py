@@ -1,0 +1,1 @@
+"""The machinery of ``candid import``: rows in, bookings registered, photos uploaded, enrolment awaited."""

@@ -1,0 +1,1 @@
+"""What a person reads: answers as tables and sentences. Pure: nothing here asks the API."""

@@ -1,0 +1,73 @@
+"""Runs the command line as a person or a script would: in a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PROGRAM = [sys.executable, "-c", "from candid.cli.main import run; run()"]
+_WEIGHED = """
+import atexit, resource, sys
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
+from candid.cli.main import run
+run()
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def peak_kilobytes(self) -> int:
+        """The most memory that a weighed run held."""
+        return int(self.err.split()[-1])
+
+    @property
+    def json(self) -> Any:
+        """The object on the last line of stdout."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without anything of Candid's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CANDID_")}
+    return kept | {"COLUMNS": "140"} | dict(more or {})
+
+
+def candid(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, weighed: bool = False) -> Ran:
+    """Run ``candid`` to its end; ``weighed`` makes its peak memory the last word on stderr (Linux: kilobytes)."""
+    program = [sys.executable, "-c", _WEIGHED] if weighed else _PROGRAM
+    command = [*program, *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=180, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def interrupted(*arguments: str | Path, cwd: Path, once: Callable[[], bool]) -> Ran:
+    """Run ``candid`` and press Ctrl-C when ``once`` is true."""
+    command = [*_PROGRAM, *map(str, arguments)]
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 30
+    while not once() and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err, err
+    return Ran(process.returncode, out, err)
