@@ -7,13 +7,13 @@ from typing import Any
 
 from candid.gallery.catalog import Booking, Photo
 from candid.gallery.intake import Expected
-from candid.storage import UploadLink
+from candid.http.answers import present, upload
 from candid.tables import timestamp
 
 
 def booking(record: Booking, *, photos: bool = True) -> dict[str, Any]:
     """A booking; with ``photos``, where each of them stands."""
-    return _present(
+    return present(
         booking_id=record.booking_id,
         agency=record.agency,
         collection=record.collection,
@@ -39,7 +39,7 @@ def created(record: Booking, expected: Sequence[Expected]) -> dict[str, Any]:
 
 def photo_upload(expected: Expected) -> dict[str, Any]:
     """A photo and its link."""
-    return _present(
+    return present(
         photo_id=expected.photo.photo_id,
         view=expected.photo.view.value,
         state=expected.photo.state.value,
@@ -47,18 +47,8 @@ def photo_upload(expected: Expected) -> dict[str, Any]:
     )
 
 
-def upload(link: UploadLink) -> dict[str, Any]:
-    """A presigned POST."""
-    return {
-        "url": link.url,
-        "fields": link.fields,
-        "expires_at": timestamp(link.expires_at),
-        "max_bytes": link.max_bytes,
-    }
-
-
 def _photo(photo: Photo) -> dict[str, Any]:
-    return _present(
+    return present(
         photo_id=photo.photo_id,
         view=photo.view.value,
         state=photo.state.value,
@@ -70,7 +60,3 @@ def _photo(photo: Photo) -> dict[str, Any]:
         model=photo.model,
         updated_at=timestamp(photo.updated_at) if photo.updated_at else None,
     )
-
-
-def _present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
+from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
-from candid.tables import now
-
-_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-
-
-def _printable(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("must be printable text and not blank")
-    return text
-
-
-def _plausible(moment: datetime) -> datetime:
-    if not _EARLIEST <= moment <= now() + timedelta(days=1):
-        raise ValueError("must lie between 1900 and tomorrow")
-    return moment
-
-
-Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
-CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.\-]+\z")]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_\-]{1,64}\z")]
-FieldValue = Annotated[str, StringConstraints(max_length=1024)]
-Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=32)]
-BookedAt = Annotated[AwareDatetime, AfterValidator(_plausible)]
-ContentType = Literal["image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/heic", "image/jp2"]
+from candid.http.kinds import CollectionName, ContentType, Cursor
 
 
 class _Request(BaseModel):
@@ -100,4 +77,4 @@ class ListQuery(_Request):
     booked_before: AwareDatetime | None = None
     booking_number: Label | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
-    cursor: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    cursor: Cursor | None = None

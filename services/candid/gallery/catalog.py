@@ -22,12 +22,11 @@ from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.gallery.photos import PhotoKey
 from candid.gallery.transaction import write_all
 from candid.idempotency import Claim
+from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
 MAX_PHOTOS: Final = 8
 """Of one booking."""
-_MOST_READS: Final = 20
-# A filter that matches little could read the whole listing: after this many reads the page is given as it is, with a cursor.
 
 
 class View(enum.StrEnum):
@@ -341,38 +340,17 @@ class Catalog:
         start: Item | None = None,
     ) -> Page:
         """The agency's bookings, newest first by date booked."""
-        hash_name = "agency_state" if state else "agency_key"
-        low = timestamp(booked_from) if booked_from else "0"
-        # "#" sorts before every digit, so a bound without an id is below all bookings of that moment.
-        high = timestamp(booked_before) if booked_before else "~"
-        query: dict[str, Any] = {
-            "TableName": self.table,
-            "IndexName": "by-agency-state" if state else "by-agency",
-            "KeyConditionExpression": f"{hash_name} = :hash AND listed_at BETWEEN :low AND :high",
-            "ExpressionAttributeValues": {
-                ":hash": {"S": f"{agency}#{state}" if state else agency},
-                ":low": {"S": low},
-                ":high": {"S": high},
-            },
-            "ScanIndexForward": False,
-            "Limit": limit + 1,
-        }
-        if collection:
-            query["FilterExpression"] = "#collection = :collection"
-            query["ExpressionAttributeNames"] = {"#collection": "collection"}
-            query["ExpressionAttributeValues"][":collection"] = {"S": collection}
-        found: list[Item] = []
-        for _ in range(_MOST_READS):
-            with dependency("the gallery table"):
-                answer = aws.dynamodb().query(**(query | ({"ExclusiveStartKey": start} if start else {})))
-            found += answer["Items"]
-            start = answer.get("LastEvaluatedKey")
-            if not start or len(found) > limit:
-                break
-        page = tuple(booking for item in found[:limit] if (booking := booking_of([from_item(item)])))
-        if len(found) > limit:
-            start = {name: found[limit - 1][name] for name in ("pk", "sk", hash_name, "listed_at")}
-        return Page(page, start)
+        items, next_key = Listing(
+            table=self.table,
+            index="by-agency-state" if state else "by-agency",
+            hash_name="agency_state" if state else "agency_key",
+            hash_value=f"{agency}#{state}" if state else agency,
+            range_name="listed_at",
+            low=timestamp(booked_from) if booked_from else FIRST,
+            high=timestamp(booked_before) if booked_before else LAST,
+            equals={"collection": collection} if collection else {},
+        ).page(limit, start)
+        return Page(tuple(booking for item in items if (booking := booking_of([item]))), next_key)
 
     def forget_change(self, booking: Booking) -> None:
         """The change has been followed; keep the note if a later change has replaced it."""

@@ -1,4 +1,4 @@
-"""All-or-nothing writes to the gallery table. Not here: what is written, or what a failed condition means.
+"""All-or-nothing writes to a table. Not here: what is written, or what a failed condition means.
 
 DynamoDB cancels a transaction that meets another one on the same item (TransactionConflict), and no SDK tries such a one again:
 a clerk's correction that meets an enrolment of the same booking would fail for no fault of anybody's.
@@ -26,7 +26,7 @@ def write_all(writes: Sequence[Any]) -> None:
     ``DependencyUnavailable`` when others kept the items busy for about a second."""
     for pause in (*_PAUSES, None):
         try:
-            with dependency("the gallery table"):
+            with dependency("its tables"):
                 aws.dynamodb().transact_write_items(TransactItems=list(writes))
             return
         except ClientError as error:
@@ -34,7 +34,7 @@ def write_all(writes: Sequence[Any]) -> None:
                 raise
         if pause is not None:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
-    raise DependencyUnavailable("Others are changing the same booking now. Try again in a minute.")
+    raise DependencyUnavailable("Others are changing the same record now. Try again in a minute.")
 
 
 def _was_only_busy(error: ClientError) -> bool:

@@ -57,6 +57,11 @@ class Edge:
         """A JSON answer that no cache keeps."""
         return Response(status_code=status, content_type="application/json", body=_text(body), headers=dict(_HEADERS))
 
+    def photo_link_issued(self, search_id: str, booking_id: str, photo_id: str) -> None:
+        """Log that a link to a candidate's photo was given out; its use is in the bucket's own access log."""
+        self.logger.info("photo link issued", search_id=search_id, booking_id=booking_id, photo_id=photo_id)
+        self.metrics.add_metric("PhotoLinksIssued", MetricUnit.Count, 1)
+
     def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one invocation; every failure is a problem document."""
         started = time.perf_counter()

@@ -1,0 +1,244 @@
+"""Cases: number, purpose, legal basis, officer, agency. No search without one."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from botocore.exceptions import ClientError
+
+from candid import aws
+from candid.access.principal import Principal, Role
+from candid.aws import dependency
+from candid.casework.policy import Policy
+from candid.errors import Conflict, Forbidden, NotFound
+from candid.gallery.transaction import write_all
+from candid.idempotency import Claim
+from candid.listing import Listing
+from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
+
+
+class CaseState(enum.StrEnum):
+    """An open case can be searched under; a closed one is kept."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What gives a search its legal basis. ``officer`` is the user who opened it; ``policy`` the mark of the rules then."""
+
+    agency: str
+    case_id: str
+    number: str
+    purpose: str
+    legal_basis: str
+    officer: str
+    state: CaseState
+    opened_at: datetime
+    policy: Mapping[str, str]
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """What an officer says of a case."""
+
+    number: str
+    purpose: str
+    legal_basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class CasePage:
+    """A page of a listing, newest first; ``next_key`` continues it."""
+
+    cases: tuple[Case, ...]
+    next_key: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The use cases over the casework table. Every method raises ``DependencyUnavailable`` when it does not answer."""
+
+    table: str
+    policy: Policy
+
+    def open(self, who: Principal, new: NewCase, claim: Claim | None = None) -> Case:
+        """Open a case. The same claim again is the same case.
+
+        Raises ``InvalidRequest`` or ``PolicyRefusal`` for its purpose; ``Conflict`` with ``case_id`` for a number that the
+        agency has.
+        """
+        self.policy.require_purpose(new.purpose)
+        if claim and (earlier := claim.earlier_result(self.table)):
+            return self.expect(who.agency, earlier)
+        case = Case(
+            agency=who.agency,
+            case_id=str(uuid.uuid4()),
+            number=new.number,
+            purpose=new.purpose,
+            legal_basis=new.legal_basis,
+            officer=who.user,
+            state=CaseState.OPEN,
+            opened_at=now(),
+            policy=self.policy.mark,
+        )
+        number = {"pk": _number_pk(who.agency, new.number), "sk": "NUMBER", "case_id": case.case_id}
+        writes = [self._put_new(_item(case)), self._put_new(number)]
+        if claim:
+            writes.append(claim.write(self.table, case.case_id))
+        try:
+            write_all(writes)
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
+            if claim and (earlier := claim.earlier_result(self.table)):
+                return self.expect(who.agency, earlier)
+            raise Conflict(
+                "The agency has a case with this number already. Use its case_id.",
+                case_id=self._find_number(who.agency, new.number),
+            ) from None
+        return case
+
+    def expect(self, agency: str, case_id: str) -> Case:
+        """The case as it stands now. Raises ``NotFound`` for one that is not there or another agency's."""
+        with dependency("the casework table"):
+            answer = aws.dynamodb().get_item(
+                TableName=self.table, Key=key(case_pk(agency, case_id), "CASE"), ConsistentRead=True
+            )
+        if "Item" not in answer:
+            raise NotFound("There is no such case, or it is not one that you may see.")
+        return _case(from_item(answer["Item"]))
+
+    def expect_open(self, agency: str, case_id: str) -> Case:
+        """The case, for a search under it. Raises ``NotFound``; ``Conflict`` for a closed one; the policy's refusals."""
+        case = self.expect(agency, case_id)
+        if case.state is not CaseState.OPEN:
+            raise Conflict("The case is closed. Open another to search under.")
+        self.policy.require_purpose(case.purpose)
+        return case
+
+    def close(self, who: Principal, case_id: str) -> Case:
+        """Close a case; closing it again leaves it as it is. Raises ``NotFound``; ``Forbidden`` for another officer's case,
+        which a supervisor alone may close."""
+        case = self.expect(who.agency, case_id)
+        if case.officer != who.user and Role.SUPERVISOR not in who.roles:
+            raise Forbidden("The officer who opened the case may close it, or a supervisor.")
+        if case.state is CaseState.CLOSED:
+            return case
+        closed = replace(case, state=CaseState.CLOSED, closed_at=now(), closed_by=who.user)
+        try:
+            with dependency("the casework table"):
+                aws.dynamodb().put_item(
+                    TableName=self.table,
+                    Item=to_item(_item(closed)),
+                    ConditionExpression="#state = :open",
+                    ExpressionAttributeNames={"#state": "state"},
+                    ExpressionAttributeValues={":open": {"S": CaseState.OPEN.value}},
+                )
+        except ClientError as error:
+            if not is_condition_failure(error):
+                raise
+            return self.expect(who.agency, case_id)
+        return closed
+
+    def list(
+        self,
+        agency: str,
+        *,
+        state: CaseState | None = None,
+        officer: str | None = None,
+        limit: int = 50,
+        start: Item | None = None,
+    ) -> CasePage:
+        """The agency's cases, newest first."""
+        items, next_key = Listing(
+            table=self.table,
+            index="by-officer" if officer else "by-agency",
+            hash_name="agency_officer" if officer else "agency_kind",
+            hash_value=f"{agency}#CASE#{officer}" if officer else f"{agency}#CASE",
+            range_name="at",
+            equals={"state": state.value} if state else {},
+        ).page(limit, start)
+        return CasePage(tuple(map(_case, items)), next_key)
+
+    def check_open(self, agency: str, case_id: str) -> dict[str, object]:
+        """A transaction's condition: the case is open when the write happens."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.table,
+                "Key": key(case_pk(agency, case_id), "CASE"),
+                "ConditionExpression": "#state = :open",
+                "ExpressionAttributeNames": {"#state": "state"},
+                "ExpressionAttributeValues": {":open": {"S": CaseState.OPEN.value}},
+            }
+        }
+
+    def _find_number(self, agency: str, number: str) -> str | None:
+        with dependency("the casework table"):
+            answer = aws.dynamodb().get_item(
+                TableName=self.table, Key=key(_number_pk(agency, number), "NUMBER"), ConsistentRead=True
+            )
+        return answer["Item"]["case_id"]["S"] if "Item" in answer else None
+
+    def _put_new(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "Put": {
+                "TableName": self.table,
+                "Item": to_item(values),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+
+
+def case_pk(agency: str, case_id: str) -> str:
+    """The partition of a case."""
+    return f"C#{agency}#{case_id}"
+
+
+def _number_pk(agency: str, number: str) -> str:
+    return f"CN#{agency}#{number}"
+
+
+def _item(case: Case) -> Item:
+    opened_at = timestamp(case.opened_at)
+    return {
+        "pk": case_pk(case.agency, case.case_id),
+        "sk": "CASE",
+        "agency": case.agency,
+        "case_id": case.case_id,
+        "number": case.number,
+        "purpose": case.purpose,
+        "legal_basis": case.legal_basis,
+        "officer": case.officer,
+        "state": case.state.value,
+        "opened_at": opened_at,
+        "policy": dict(case.policy),
+        "closed_at": timestamp(case.closed_at) if case.closed_at else None,
+        "closed_by": case.closed_by,
+        "agency_kind": f"{case.agency}#CASE",
+        "agency_officer": f"{case.agency}#CASE#{case.officer}",
+        "at": f"{opened_at}#{case.case_id}",
+    }
+
+
+def _case(item: Item) -> Case:
+    return Case(
+        agency=item["agency"],
+        case_id=item["case_id"],
+        number=item["number"],
+        purpose=item["purpose"],
+        legal_basis=item["legal_basis"],
+        officer=item["officer"],
+        state=CaseState(item["state"]),
+        opened_at=moment(item["opened_at"]),
+        policy=item["policy"],
+        closed_at=moment(item["closed_at"]) if "closed_at" in item else None,
+        closed_by=item.get("closed_by"),
+    )

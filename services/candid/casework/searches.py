@@ -1,0 +1,202 @@
+"""Searches: a probe, under a case, against the gallery; asked, answered and stored as one thing.
+
+A probe whose quality is low is searched all the same, with its reasons in the answer: an officer with one bad still has no
+better one, and must know what it is worth. Nothing is answered that is not stored: the answer is given after the write.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from botocore.exceptions import ClientError
+
+from candid.access.principal import Principal
+from candid.casework import answer
+from candid.casework.cases import Cases
+from candid.casework.policy import Policy
+from candid.casework.probes import Probes
+from candid.casework.stored import StoredSearches, search_pk
+from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest, NotFound
+from candid.faces import image as images
+from candid.faces.detector import Detection
+from candid.faces.engine import FaceEngine
+from candid.faces.selection import probe_face
+from candid.gallery import thresholds
+from candid.gallery.index import Filter, Partition
+from candid.gallery.search import GallerySearch
+from candid.gallery.thresholds import Default, Threshold, Wanted
+from candid.gallery.transaction import write_all
+from candid.idempotency import Claim
+from candid.tables import cancelled_by, now, timestamp, to_item
+
+MAX_ANSWER_BYTES: Final = 350_000
+"""Of a stored answer: a DynamoDB item holds 400 KB."""
+
+FaceChoice = Literal["only", "largest", "all"] | int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What an officer asks. Exactly one of ``probe`` (bytes) and ``probe_id``; ``max_candidates`` None: the policy's default."""
+
+    case_id: str
+    probe_source: str
+    probe: bytes | None = None
+    probe_id: str | None = None
+    collection: str = "bookings"
+    agency: str | None = None
+    where: Filter = field(default_factory=Filter)
+    threshold: Wanted = field(default_factory=Wanted)
+    max_candidates: int | None = None
+    per_subject: bool = True
+    face: FaceChoice = "only"
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """Making searches."""
+
+    stored: StoredSearches
+    cases: Cases
+    probes: Probes
+    policy: Policy
+    engine: FaceEngine
+    gallery: GallerySearch
+
+    def make(self, who: Principal, asked: SearchRequest, claim: Claim | None = None) -> dict[str, Any]:
+        """Search, store, and answer (without photo links). The same claim again is the same search.
+
+        Raises ``NotFound`` (case, probe), ``Conflict`` (case closed), ``PolicyRefusal``, ``InvalidRequest``, ``PhotoRefused``.
+        """
+        if claim and (earlier := claim.earlier_result(self.stored.table)):
+            return self.stored.expect(who.agency, earlier)
+        case = self.cases.expect_open(who.agency, asked.case_id)
+        most = self._allowed(asked)
+        partitions = _partitions(who, asked)
+        data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
+        pixels = images.decode(data)
+        faces = self.engine.detect(pixels)
+        chosen = self._chosen(faces, asked.face)
+        templates = self.engine.templates(pixels, [face for _, face in chosen])
+        found = [
+            self.gallery.find(
+                partitions,
+                template,
+                threshold=lambda searched: self._threshold(asked.threshold, searched),
+                most=most,
+                per_subject=asked.per_subject,
+                where=asked.where,
+            )
+            for template in templates
+        ]
+        probe_id = asked.probe_id or self.probes.keep(who.agency, data, _content_type(data))
+        body = {
+            "search_id": str(uuid.uuid4()),
+            "case_id": case.case_id,
+            "agency": who.agency,
+            "officer": who.user,
+            "searched_at": timestamp(now()),
+            "collection": asked.collection,
+            "probe_id": probe_id,
+            "probe_source": asked.probe_source,
+            "model": answer.model(self.engine.card),
+            "exact": all(one.exact for one in found),
+            "gallery_size": found[0].searched,
+            "max_candidates": most,
+            "per_subject": asked.per_subject,
+            "threshold": answer.threshold(found[0].threshold),
+            "results": [
+                answer.result(self.engine, answer.face(self.engine, pixels, face, index), one)
+                for (index, face), one in zip(chosen, found, strict=True)
+            ],
+            "notice": answer.notice(self.engine.card),
+            "policy": self.policy.mark,
+        }
+        return self._store(who, body, claim)
+
+    def _allowed(self, asked: SearchRequest) -> int:
+        """How many candidates may be listed. Raises for what the policy or the model does not allow, before any face is seen."""
+        self.policy.require_source(asked.probe_source)
+        if asked.face == "all":
+            self.policy.require_all_faces()
+        thresholds.check(asked.threshold, self.engine.card.calibration)
+        self.policy.require_threshold(thresholds.requested_fmr(asked.threshold))
+        return self.policy.list_length(asked.max_candidates)
+
+    def _threshold(self, wanted: Wanted, searched: int) -> Threshold:
+        return thresholds.resolve(
+            wanted,
+            searched,
+            default=Default(self.policy.default_fmr, self.policy.default_expected_false_candidates),
+            loosest_fmr=self.policy.loosest_fmr,
+            calibration=self.engine.card.calibration,
+        )
+
+    def _chosen(self, faces: Sequence[Detection], choice: FaceChoice) -> list[tuple[int, Detection]]:
+        if choice == "all":
+            probe_face(faces, "largest")
+            return list(enumerate(faces))
+        face = probe_face(faces, choice)
+        return [(next(i for i, one in enumerate(faces) if one is face), face)]
+
+    def _store(self, who: Principal, body: dict[str, Any], claim: Claim | None) -> dict[str, Any]:
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+        if len(text.encode()) > MAX_ANSWER_BYTES:
+            raise InvalidRequest("The answer is too long to be stored. Search fewer faces, or ask for a shorter list.")
+        candidates = sum(len(result["candidates"]) for result in body["results"])
+        item = {
+            "pk": search_pk(who.agency, body["search_id"]),
+            "sk": "SEARCH",
+            "answer": text,
+            "candidates": candidates,
+            "agency_kind": f"{who.agency}#SEARCH",
+            "agency_officer": f"{who.agency}#SEARCH#{who.user}",
+            "agency_case": f"{who.agency}#{body['case_id']}",
+            "at": f"{body['searched_at']}#{body['search_id']}",
+            **{
+                name: body[name]
+                for name in ("search_id", "case_id", "officer", "searched_at", "collection", "probe_source")
+            },
+        }
+        writes: list[Any] = [
+            self.cases.check_open(who.agency, body["case_id"]),
+            {
+                "Put": {
+                    "TableName": self.stored.table,
+                    "Item": to_item(item),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+        ]
+        if claim:
+            writes.append(claim.write(self.stored.table, body["search_id"]))
+        try:
+            write_all(writes)
+        except ClientError as error:
+            failed = cancelled_by(error)
+            if not any(failed):
+                raise
+            if claim and (earlier := claim.earlier_result(self.stored.table)):
+                return self.stored.expect(who.agency, earlier)
+            raise Conflict("The case was closed while the search was made. Nothing was stored.") from None
+        return body
+
+
+def _partitions(who: Principal, asked: SearchRequest) -> tuple[Partition, ...]:
+    agencies = who.visible_agencies
+    if asked.agency is not None:
+        if asked.agency not in agencies:
+            raise NotFound("There is no such agency, or none whose gallery you may search.")
+        agencies = (asked.agency,)
+    return tuple(Partition(agency, asked.collection) for agency in agencies)
+
+
+def _content_type(data: bytes) -> str:
+    found = images.content_type(data)
+    if found is None:
+        raise ImageFormatUnsupported("The file is not an image that Candid reads.")
+    return found

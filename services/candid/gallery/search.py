@@ -1,0 +1,122 @@
+"""Searching the gallery: the nearest templates, made true by the table, cut by a threshold, one a subject.
+
+The index gives the order and the table the facts: what is tombstoned, replaced or of another model is no candidate, whatever
+an index that lags behind may say. Not here: who may search, or what is stored of it (``casework``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
+from candid.gallery.index import MAX_K, Filter, Neighbour, Partition, Template, VectorIndex
+from candid.gallery.thresholds import Threshold
+
+_READERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A gallery face above the threshold. ``cosine`` is its score with the probe."""
+
+    booking: Booking
+    photo: Photo
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The candidates in descending score; the threshold that cut them; how many templates were searched, and whether exactly."""
+
+    candidates: tuple[Candidate, ...]
+    threshold: Threshold
+    searched: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GallerySearch:
+    """The use case over one model's index and the gallery table."""
+
+    index: VectorIndex
+    catalog: Catalog
+    model: str
+
+    def find(
+        self,
+        partitions: Sequence[Partition],
+        probe: Template,
+        *,
+        threshold: Callable[[int], Threshold],
+        most: int,
+        per_subject: bool = True,
+        where: Filter | None = None,
+    ) -> Found:
+        """Up to ``most`` candidates for ``probe`` (dimension,) in all of ``partitions``. ``threshold`` gives the cut for the
+        number of templates searched. With ``per_subject`` the best face of each subject (of an agency) alone is a candidate.
+
+        Raises ``DependencyUnavailable``.
+        """
+        known: dict[tuple[Partition, str], tuple[Booking, Photo] | None] = {}
+        k = max(4 * most, 50)
+        while True:
+            nearest = self.index.search(partitions, probe, k, where)
+            cut = threshold(nearest.searched)
+            above = [one for one in nearest.neighbours if one.score >= cut.cosine]
+            candidates = self._candidates(above, most, per_subject, known)
+            # All that lies above the threshold has been seen, or the index gives no more.
+            if len(candidates) == most or len(above) < k or k == MAX_K:
+                return Found(tuple(candidates), cut, nearest.searched, nearest.exact)
+            k = min(4 * k, MAX_K)
+
+    def _candidates(
+        self,
+        above: Sequence[Neighbour],
+        most: int,
+        per_subject: bool,
+        known: dict[tuple[Partition, str], tuple[Booking, Photo] | None],
+    ) -> list[Candidate]:
+        candidates: list[Candidate] = []
+        subjects: set[tuple[str, str | None]] = set()
+        for first in range(0, len(above), most):
+            some = above[first : first + most]
+            self._read(some, known)
+            for neighbour in some:
+                facts = known[_name(neighbour)]
+                if facts is None:
+                    continue
+                booking, photo = facts
+                subject = (booking.agency, booking.subject_id)
+                if per_subject and subject in subjects:
+                    continue
+                subjects.add(subject)
+                candidates.append(Candidate(booking, photo, neighbour.score))
+                if len(candidates) == most:
+                    return candidates
+        return candidates
+
+    def _read(
+        self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], tuple[Booking, Photo] | None]
+    ) -> None:
+        unread = [neighbour for neighbour in some if _name(neighbour) not in known]
+        if not unread:
+            return
+        with ThreadPoolExecutor(min(_READERS, len(unread))) as readers:
+            for neighbour, facts in zip(unread, readers.map(self._facts, unread), strict=True):
+                known[_name(neighbour)] = facts
+
+    def _facts(self, neighbour: Neighbour) -> tuple[Booking, Photo] | None:
+        booking = self.catalog.get(neighbour.partition.agency, neighbour.booking_id)
+        if booking is None or booking.state in GONE_STATES or booking.collection != neighbour.partition.collection:
+            return None
+        for photo in booking.photos:
+            if photo.face_id == str(neighbour.id) and photo.state is PhotoState.ENROLLED and photo.model == self.model:
+                return booking, photo
+        return None
+
+
+def _name(neighbour: Neighbour) -> tuple[Partition, str]:
+    return neighbour.partition, str(neighbour.id)

@@ -1,0 +1,12 @@
+"""Kinds of members that several functions' requests share, as ``infra/api/openapi.yaml`` says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\z")]
+CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.\-]+\z")]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+ContentType = Literal["image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/heic", "image/jp2"]

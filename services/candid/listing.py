@@ -1,0 +1,71 @@
+"""Pages of a listing, newest first, from a DynamoDB index. Not here: what the items are (nor the cursor: ``http.cursors``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from candid import aws
+from candid.aws import dependency
+from candid.tables import Item, from_item
+
+_MOST_READS: Final = 20
+# A filter that matches little could read the whole listing: after this many reads the page is given as it is, with a cursor.
+FIRST: Final = "0"
+LAST: Final = "~"
+"""Bounds below and above every timestamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One index's items under one hash key, between two bounds of its range key (inclusive).
+
+    A range key is ``<timestamp>#<id>``; "#" sorts before every digit, so a bound without an id lies below all items of that
+    moment: a ``high`` of a moment leaves that moment out. ``equals`` filters by other members.
+    """
+
+    table: str
+    index: str
+    hash_name: str
+    hash_value: str
+    range_name: str
+    low: str = FIRST
+    high: str = LAST
+    equals: Mapping[str, str] = field(default_factory=dict)
+
+    def page(self, limit: int, start: Item | None = None) -> tuple[list[Item], Item | None]:
+        """Up to ``limit`` items and the key to continue after, None at the end. Raises ``DependencyUnavailable``."""
+        found: list[Item] = []
+        for _ in range(_MOST_READS):
+            with dependency("its tables"):
+                answer = aws.dynamodb().query(**(self._query(limit) | ({"ExclusiveStartKey": start} if start else {})))
+            found += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if not start or len(found) > limit:
+                break
+        if len(found) > limit:
+            start = {name: found[limit - 1][name] for name in ("pk", "sk", self.hash_name, self.range_name)}
+        return [from_item(item) for item in found[:limit]], start
+
+    def _query(self, limit: int) -> dict[str, Any]:
+        query: dict[str, Any] = {
+            "TableName": self.table,
+            "IndexName": self.index,
+            "KeyConditionExpression": f"{self.hash_name} = :hash AND {self.range_name} BETWEEN :low AND :high",
+            "ExpressionAttributeValues": {
+                ":hash": {"S": self.hash_value},
+                ":low": {"S": self.low},
+                ":high": {"S": self.high},
+            },
+            "ScanIndexForward": False,
+            "Limit": limit + 1,
+        }
+        if self.equals:
+            names = {f"#f{i}": name for i, name in enumerate(self.equals)}
+            query["FilterExpression"] = " AND ".join(f"{alias} = :{alias[1:]}" for alias in names)
+            query["ExpressionAttributeNames"] = names
+            query["ExpressionAttributeValues"] |= {
+                f":f{i}": {"S": value} for i, value in enumerate(self.equals.values())
+            }
+        return query

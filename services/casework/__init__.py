@@ -1,0 +1,1 @@
+"""The casework function: cases, upload links for probes, and stored searches. An edge; it sees no face."""

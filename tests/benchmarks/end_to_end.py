@@ -1,0 +1,203 @@
+"""The whole against its bare parts, in one run: import, identification and search latency over HTTP beside the bare model.
+
+Needs a running Candid (``make run DETACH=1``) and Labeled Faces in the Wild (``CANDID_LFW``). Prints ratios and writes JSON:
+
+    python -m tests.benchmarks.end_to_end --output .build/benchmarks/end_to_end.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import urllib3
+from tests.portraits import engine, lfw
+
+from candid.cli.config import local_stack
+from candid.errors import PhotoRefused
+from candid.faces.image import decode
+from candid.faces.selection import booking_face
+
+AGENCY = "benchmark-county"
+
+
+@dataclass(frozen=True)
+class Photo:
+    person: str
+    path: Path
+    first: bool
+
+
+def photos() -> list[Photo]:
+    seen: set[str] = set()
+    found = []
+    for person, path in lfw():
+        found.append(Photo(person, path, person not in seen))
+        seen.add(person)
+    return found
+
+
+def bare_loop(sample: list[Photo]) -> dict[str, float]:
+    """Decode, detect, measure and embed in one thread of this process: seconds a photo by part, and photos/s."""
+    parts: Counter[str] = Counter()
+
+    def timed(part: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = work()
+        parts[part] += time.perf_counter() - started
+        return result
+
+    engine().load()
+    started = time.perf_counter()
+    for photo in sample:
+        data = timed("read", photo.path.read_bytes)
+        image = timed("decode", lambda data=data: decode(data))
+        faces = timed("detect", lambda image=image: engine().detect(image))
+        try:
+            face = booking_face(image, faces)
+        except PhotoRefused:
+            continue
+        timed("measure", lambda image=image, face=face: engine().measure(image, face))
+        timed("embed", lambda image=image, face=face: engine().templates(image, [face]))
+    elapsed = time.perf_counter() - started
+    return {"photos_per_s": len(sample) / elapsed} | {
+        f"{part}_ms": 1000 * seconds / len(sample) for part, seconds in parts.items()
+    }
+
+
+def manifest(folder: Path, collections: tuple[str, str], found: list[Photo]) -> Path:
+    """Person = subject, file = booking; first photos in one collection and later ones in another."""
+    path = folder / "manifest.csv"
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "booking_number", "subject_id", "booked_at", "collection"])
+        for i, photo in enumerate(found):
+            booked = (start + timedelta(minutes=i)).isoformat()
+            rows.writerow([photo.path, photo.path.stem, photo.person, booked, collections[0 if photo.first else 1]])
+    return path
+
+
+def run_import(path: Path) -> dict[str, Any]:
+    started = time.perf_counter()
+    done = subprocess.run(
+        [Path(sys.executable).with_name("candid"), "import", path, "--agency", AGENCY, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    elapsed = time.perf_counter() - started
+    if not done.stdout.strip():
+        raise SystemExit(f"The import failed: {done.stderr[-2000:]}")
+    return {"exit_code": done.returncode, "seconds": elapsed, "summary": json.loads(done.stdout.splitlines()[-1])}
+
+
+class Api:
+    """The public API with a token of the benchmark's agency, over one kept connection."""
+
+    def __init__(self) -> None:
+        stack = local_stack()
+        if stack is None:
+            raise SystemExit("Candid is not running here. Start it with: make run DETACH=1")
+        self._url = stack.api_url
+        token = subprocess.run(
+            [Path(sys.executable).with_name("candid"), "token", "--agency", AGENCY, "--role", "investigator"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        self._pool = urllib3.PoolManager(maxsize=4, headers={"Authorization": f"Bearer {token}"})
+
+    def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = self._pool.request("POST", f"{self._url}{path}", json=body, timeout=60.0)
+        return answer.status, json.loads(answer.data)
+
+
+def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: int) -> dict[str, Any]:
+    status, case = api.post(
+        "/v1/cases",
+        {"number": f"B-{uuid.uuid4()}", "purpose": "criminal_investigation", "legal_basis": "benchmark"},
+    )
+    if status != 201:
+        raise SystemExit(f"No case could be opened: {case}")
+    first, refused, milliseconds = 0, Counter[str](), []
+    for probe in probes:
+        body = {
+            "case_id": case["case_id"],
+            "probe": base64.b64encode(probe.path.read_bytes()).decode(),
+            "probe_source": "booking_photo",
+            "collection": collection,
+            "face": "largest",
+        }
+        started = time.perf_counter()
+        status, answer = api.post("/v1/searches", body)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+        if status != 201:
+            refused[f"{status} {answer.get('reason', answer.get('title'))}"] += 1
+            continue
+        candidates = answer["results"][0]["candidates"]
+        first += bool(candidates) and candidates[0]["subject_id"] == probe.person
+    return {
+        "probes": len(probes),
+        "people": enrolled_people,
+        "rank_1": first / len(probes),
+        "refused": dict(refused),
+        "p50_ms": float(np.percentile(milliseconds, 50)),
+        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "p99_ms": float(np.percentile(milliseconds, 99)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(".build/benchmarks/end_to_end.json"))
+    parser.add_argument("--photos", type=int, default=0, help="only so many people's photos (0: all)")
+    arguments = parser.parse_args()
+    found = photos()
+    if arguments.photos:
+        people = sorted({photo.person for photo in found})[: arguments.photos]
+        found = [photo for photo in found if photo.person in set(people)]
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    run = uuid.uuid4().hex[:8]
+    collections = (f"firsts-{run}", f"laters-{run}")
+    sample = found[:: max(1, len(found) // 300)]
+    bare_before = bare_loop(sample)
+    imported = run_import(manifest(arguments.output.parent, collections, found))
+    bare_after = bare_loop(sample)
+    bare = {name: (bare_before[name] + bare_after[name]) / 2 for name in bare_before}
+    rate = len(found) / imported["seconds"]
+    probes = [photo for photo in found if not photo.first]
+    searched = search_all(Api(), probes, collections[0], sum(photo.first for photo in found))
+    model_ms = sum(bare[f"{part}_ms"] for part in ("decode", "detect", "measure", "embed"))
+    report = {
+        "photos": len(found),
+        "bare": bare,
+        "import": imported | {"photos_per_s": rate, "of_bare": rate / bare["photos_per_s"]},
+        "search": searched | {"bare_model_ms": model_ms, "p50_over_bare": searched["p50_ms"] / model_ms},
+    }
+    arguments.output.write_text(json.dumps(report, indent=2))
+    print(json.dumps(report, indent=2))
+    print(
+        f"import: {rate:.1f} photos/s beside {bare['photos_per_s']:.1f} of the bare loop ({rate / bare['photos_per_s']:.0%})"
+    )
+    print(f"rank-1: {searched['rank_1']:.2%} of {len(probes)} probes among {searched['people']} people")
+    print(
+        f"search: p50 {searched['p50_ms']:.0f} ms, p95 {searched['p95_ms']:.0f} ms beside {model_ms:.0f} ms of the bare model"
+    )
+
+
+if __name__ == "__main__":
+    main()
