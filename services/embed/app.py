@@ -1,7 +1,7 @@
 """Batches of the photos queue and of the gallery table's stream. No rule lives here.
 
 What is logged: opaque ids, kinds, reason words, milliseconds, and of failures their type and the places passed. Never a key of
-unknown form, a message, or an exception's text.
+unknown form, a message, or the text of an exception that is not Candid's own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
 from candid.aws import error_code
-from candid.errors import DependencyUnavailable
+from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
 from candid.gallery.catalog import booking_ref
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
+from candid.settings import SettingsError
 from embed.wiring import work
 
 LEAST_SECONDS = 12.0
@@ -48,7 +49,7 @@ def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         hint = object_hint(record.body)
         if hint is None or hint.bucket != work().bucket:
-            logger.warning("event of another kind or bucket ignored", message_id=record.message_id)
+            logger.warning("event of another kind or bucket ignored", extra={"message_id": record.message_id})
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return
         outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
@@ -83,8 +84,12 @@ def _deadline(context: LambdaContext) -> float:
 
 def _report(what: str, outcome: Outcome, **ids: str) -> None:
     spent = {part: round(milliseconds, 1) for part, milliseconds in outcome.milliseconds.items()}
-    reason = {"reason": outcome.reason} if outcome.reason else {}
-    logger.info(what, kind=outcome.kind.value, **reason, **ids, **({"milliseconds": spent} if spent else {}))
+    about: dict[str, object] = {"kind": outcome.kind.value, **ids}
+    if outcome.reason:
+        about["reason"] = outcome.reason
+    if spent:
+        about["milliseconds"] = spent
+    logger.info(what, extra=about)
     if outcome.kind is Kind.REJECTED:
         with single_metric("PhotosRejected", MetricUnit.Count, 1, namespace="Candid") as rejected:
             rejected.add_dimension("service", "embed")
@@ -97,10 +102,13 @@ def _report(what: str, outcome: Outcome, **ids: str) -> None:
 
 
 def _report_failure(error: Exception, **ids: str | None) -> None:
-    # An exception's text can hold what was in the photo or the message: its type and the places it passed are enough.
     places = [f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    code = {"code": error_code(error)} if isinstance(error, ClientError) else {}
-    logger.error("failed; it comes again", error=type(error).__name__, places=places, **code, **ids)
+    about: dict[str, object] = {"error": type(error).__name__, "places": places, **ids}
+    if isinstance(error, CandidError | SettingsError):
+        about["sentence"] = str(error)  # Candid's own; a library's text can hold what was in the photo or the message.
+    if isinstance(error, ClientError):
+        about["code"] = error_code(error)
+    logger.error("failed; it comes again", extra=about)
     malformed = isinstance(error, MalformedEvent)
     metrics.add_metric("EventsMalformed" if malformed else "Retries", MetricUnit.Count, 1)
 

@@ -19,6 +19,7 @@ from candid.gallery.changes import Changes
 from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
 from candid.gallery.index import VectorIndex
+from candid.gallery.open_index import open_index
 from candid.gallery.progress import Progress
 from candid.gallery.strays import Strays
 from candid.settings import EmbedSettings
@@ -36,8 +37,6 @@ class Work:
 @cache
 def work() -> Work:
     """The process's own, from its environment. Raises ``SettingsError``, ``UnknownModel``, ``DependencyUnavailable``."""
-    from candid.gallery.open_index import open_index
-
     told = read_settings(os.environ)
     engine = load_engine(told.model, told.candid_models)
     return wire(told, engine, open_index(told, engine.card))

@@ -24,12 +24,13 @@ import pytest
 from PIL import Image
 
 from candid import aws
-from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View
+from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View, booking_pk, photo_sk
 from candid.gallery.exact import ExactIndex
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Progress
 from candid.tables import from_item, now
+from candid.tables import key as row_key
 from embed import app, wiring
 from tests.contract.events import change_batch, object_created, object_deleted, photo_batch
 from tests.gateway import Context
@@ -188,6 +189,15 @@ class Station:
     def listed(self, state: BookingState) -> list[str]:
         """Booking ids that a listing by state shows."""
         return [booking.booking_id for booking in self.catalog.list(AGENCY, state=state).bookings]
+
+    def make_older(self, key: PhotoKey) -> None:
+        """Let the photo's row say that a model of another id made its template."""
+        aws.dynamodb().update_item(
+            TableName=GALLERY_TABLE,
+            Key=row_key(booking_pk(key.agency, key.booking_id), photo_sk(key.photo_id)),
+            UpdateExpression="SET model = :older",
+            ExpressionAttributeValues={":older": {"S": "sface-older"}},
+        )
 
     def lease_ends(self) -> None:
         """Let so much time pass that every lease has ended."""

@@ -58,6 +58,13 @@ def replace_photo(here: Station) -> tuple[PhotoKey, dict[str, Any]]:
     return key, photo_batch(object_created(str(key)))
 
 
+def embed_again(here: Station) -> tuple[PhotoKey, dict[str, Any]]:
+    key, event = enrol(here)
+    assert here.invoke(event) == []
+    here.make_older(key)
+    return key, event
+
+
 def refuse(here: Station) -> tuple[PhotoKey, dict[str, Any]]:
     (key,) = here.register()
     here.put(key, grey())
@@ -115,6 +122,7 @@ SCENARIOS = {
     "drop": Scenario(drop, PhotoState.ENROLLED, BookingState.ENROLLED, 1, "PhotoEnrolled"),
     "drop_again": Scenario(drop_again, PhotoState.ENROLLED, BookingState.ENROLLED, 1, "PhotoEnrolled"),
     "replace": Scenario(replace_photo, PhotoState.ENROLLED, BookingState.ENROLLED, 1, "PhotoEnrolled"),
+    "embed_again": Scenario(embed_again, PhotoState.ENROLLED, BookingState.ENROLLED, 1, "PhotoEnrolled"),
     "refuse": Scenario(refuse, PhotoState.REJECTED, BookingState.REJECTED, 0, "PhotoRejected"),
     "replace_by_nothing": Scenario(replace_by_nothing, PhotoState.REJECTED, BookingState.REJECTED, 0, "PhotoRejected"),
     "remove": Scenario(remove, PhotoState.REMOVED, BookingState.AWAITING_PHOTO, 0, None),
