@@ -74,10 +74,11 @@ def ports() -> dict[str, int]:
 
 
 def checkout() -> Path | None:
-    """The checkout that the current folder lies in: the nearest folder upwards with a ``template.yaml`` or ``.candid``."""
+    """The checkout that this program was installed from, else the one that the current folder lies in."""
     here = Path.cwd()
-    marks = ("template.yaml", str(_HOME))
-    return next((one for one in (here, *here.parents) if any((one / mark).exists() for mark in marks)), None)
+    return next(
+        (one for one in (Path(__file__).parents[3], here, *here.parents) if (one / "template.yaml").is_file()), None
+    )
 
 
 def local_stack() -> LocalStack | None:

@@ -37,6 +37,8 @@ class Manifest:
         with self._open() as file:
             header, self._delimiter = _header(file, path)
         self._columns = [_normalised(name) for name in header]
+        while self._columns and not self._columns[-1]:
+            self._columns.pop()  # Spreadsheets write empty columns on the right.
         self._check()
 
     def count(self) -> int:
@@ -58,7 +60,7 @@ class Manifest:
                     yield BadRow(where, f"{error}.")
 
     def _row(self, where: str, cells: list[str]) -> PhotoRow:
-        if len(cells) > len(self._columns):
+        if any(cell.strip() for cell in cells[len(self._columns) :]):
             raise ValueError(f"the row has {len(cells)} cells and the header has {len(self._columns)}")
         told = {name: cell.strip() for name, cell in zip(self._columns, cells, strict=False) if cell.strip()}
         if missing := [name for name in REQUIRED if name not in told]:
@@ -109,7 +111,7 @@ class Manifest:
             raise BadManifest(
                 f"{self._path} has no column {', '.join(missing)}. A manifest needs {', '.join(REQUIRED)} in its first line."
             )
-        if twice := sorted({name for name in self._columns if self._columns.count(name) > 1}):
+        if twice := sorted({name for name in self._columns if name and self._columns.count(name) > 1}):
             raise BadManifest(f"{self._path} has the column {', '.join(twice)} more than once.")
         if not all(self._columns):
             raise BadManifest(f"{self._path} has a column without a name.")

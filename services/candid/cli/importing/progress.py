@@ -17,6 +17,8 @@ from candid.cli.rendering.words import count, duration
 _FIRST_LINE: Final = 2.0
 _LINE_EVERY: Final = 10.0
 _RATE_OVER: Final = 15.0
+_TOLD_AFTER: Final = 3.0
+_TOLD_FROM: Final = 20
 
 
 class Pace:
@@ -31,7 +33,9 @@ class Pace:
         self._marks.append((now, done))
         since, then = self._marks[0]
         rate = (done - then) / (now - since) if now > since else 0.0
-        return rate, (total - done) / rate if rate > 0 else None
+        # The first photos tell of cold functions, not of the pace.
+        told = rate > 0 and now - since >= _TOLD_AFTER and done - then >= _TOLD_FROM
+        return rate, (total - done) / rate if told else None
 
 
 def steps(counts: Counts, *, waits: bool) -> int:

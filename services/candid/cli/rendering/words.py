@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
+_RAREST: Final = 1e-9
+# Beyond the people there are, a number says nothing.
 NONE: Final = "–"
 """Where there is nothing to say."""
 
@@ -14,10 +16,10 @@ def odds(fmr: float | None, *, extrapolated: bool = False) -> str:
     """A false match rate as people say it: 8.3e-5 is "1 in 12,000 strangers". Two digits, for it is known no better."""
     if fmr is None:
         return "not calibrated"
-    if fmr <= 0:
-        return "rarer than was measured"
     if fmr > 0.5:
         return "most strangers"
+    if fmr < _RAREST:
+        return f"under 1 in {count(round(1 / _RAREST))} strangers{' *' if extrapolated else ''}"
     return f"1 in {count(two_digits(1 / fmr))} strangers{' *' if extrapolated else ''}"
 
 
