@@ -103,7 +103,7 @@ def open_case(stack: Stack) -> str:
             if case.number == CASE:
                 return case.case_id
     return detective.open_case(
-        CASE, "suspect_identification", "Reasonable suspicion: burglary, report 26-104417"
+        CASE, "criminal_investigation", "Reasonable suspicion: burglary, report 26-104417"
     ).case_id
 
 
@@ -172,7 +172,7 @@ def _wait(missing: list[Sample], state: Callable[[Sample], str], say: Callable[[
         if waiting and monotonic() > end:
             raise LocalError(
                 f"{len(waiting)} of {len(missing)} sample photos were not enrolled within {ENROLMENT_SECONDS} seconds. "
-                "The logs in .candid/logs say what the functions did."
+                "`candid-embed.log` in .candid/logs says why."
             )
         if waiting:
             sleep(0.2)

@@ -49,7 +49,8 @@ def main() -> int:
     if asked.editable:
         stamp = _stamp("project", CHECKOUT / "pyproject.toml")
         if not stamp.exists():
-            failed = _pip("install", "--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
+            with step("installing Candid itself"):
+                failed = _pip("install", "--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
             if failed:
                 return _complain(failed)
             stamp.touch()

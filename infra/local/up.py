@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from candid.access.keys import LocalKeys
 from candid.access.principal import Role
 from infra.build import BuildError, build, host_architecture
-from infra.local import changes, demo, deploy, emulator, faces, gateway, ports, running, saved_state, show
+from infra.local import agreement, changes, demo, deploy, emulator, faces, gateway, ports, running, saved_state, show
 from infra.local.places import CHECKOUT, STACK, Places
 from infra.local.problems import LocalError
 from infra.local.progress import step
@@ -41,12 +41,13 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
     if already := _already_up(places, wishes):
         show.summary(already, places.home / "token", places.logs, stays=False)
         return 0
-    _clear_away(places)
-    if wishes.fresh:
-        saved_state.forget(places.aws_state, places.index)
+    print(f"Starting Candid on this machine; everything it keeps is in {places.home}")
+    was_killed = _clear_away(places, wishes)
     now = Running(places)
     try:
         told = _start(now, template)
+        if was_killed:
+            print(f"  {agreement.look(places, told['outputs']).sentence()}")
         if wishes.demonstrate:
             _demonstrate(places, told)
         show.summary(told, places.home / "token", places.logs, stays=not wishes.detach)
@@ -181,8 +182,8 @@ def _already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
     return told
 
 
-def _clear_away(places: Places) -> None:
-    """End what an earlier run that was killed has left, and say what that means for the gallery."""
+def _clear_away(places: Places, wishes: Wishes) -> bool:
+    """End what an earlier run that was killed has left. True if its gallery goes on with what had been saved before."""
     earlier = running.recorded(places)
     if earlier is not None:
         if earlier.any_lives():
@@ -190,17 +191,17 @@ def _clear_away(places: Places) -> None:
                 earlier.stop()
         else:
             earlier.stop()
+    if wishes.fresh:
+        saved_state.forget(places.aws_state, places.index)
+        return False
     if places.foreign_aws or not saved_state.ended_uncleanly(places.aws_state):
-        return
+        return False
     if not saved_state.is_saved(places.aws_state):
         print("  The local AWS was killed before it had ever saved its tables. Starting with an empty gallery.")
         saved_state.forget(places.aws_state, places.index)
-        return
-    print(
-        "  The local AWS was killed without saving. Its tables are as its last clean end left them: bookings, cases and\n"
-        "  searches since then are gone, while photos and templates of that time are still in the bucket and the index.\n"
-        "  `make run FRESH=1` starts over with an empty gallery, in which everything agrees."
-    )
+        return False
+    print("  The local AWS was killed without saving: bookings, cases and searches since its last clean end are lost.")
+    return True
 
 
 def _stay(now: Running) -> int:

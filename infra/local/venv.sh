@@ -13,4 +13,8 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 # What an interrupted run left is made anew: make only knows an environment by its bin/python.
 trap 'rm -rf "$folder"' ERR INT TERM
+started=$SECONDS
 "$python" -m venv --clear "$folder"
+dots=$(printf '.%.0s' {1..62})
+label="making the virtual environment $folder"
+printf '  %s %s %6d s\n' "$label" "${dots:${#label}}" $((SECONDS - started))

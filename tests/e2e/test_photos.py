@@ -21,7 +21,7 @@ def agency() -> str:
 
 
 def search(api: Api, probe: str) -> Search:
-    case = api.open_case(f"CASE-{uuid.uuid4().hex[:8]}", "suspect_identification", "reasonable suspicion")
+    case = api.open_case(f"CASE-{uuid.uuid4().hex[:8]}", "criminal_investigation", "reasonable suspicion")
     return api.search({"case_id": case.case_id, "probe": text(portrait(probe)), "probe_source": "other_still"})
 
 

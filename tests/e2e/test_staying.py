@@ -30,7 +30,7 @@ def own(tmp_path: Path) -> Iterator[Stack]:
 
 def search(api: Api) -> Search:
     cases = [case for page in api.cases() for case in page]
-    case = cases[0] if cases else api.open_case("CASE-1", "suspect_identification", "reasonable suspicion")
+    case = cases[0] if cases else api.open_case("CASE-1", "criminal_investigation", "reasonable suspicion")
     probe = text(portrait("person_a_2.jpg"))
     return api.search({"case_id": case.case_id, "probe": probe, "probe_source": "other_still"})
 
@@ -103,6 +103,7 @@ def test_a_kill_of_the_local_aws_is_said_at_the_next_start(own: Stack) -> None:
     os.kill(processes(own)["emulator"], signal.SIGKILL)
     told = own.up()
     assert "killed without saving" in told
+    assert "The bucket holds 1 photos, the tables know 0 as enrolled, and the index holds 1 templates." in told
     assert "FRESH=1" in told
     # The record is gone, and so no search gives its template away.
     assert not search(own.api("lakeside-pd")).results[0].candidates
