@@ -49,23 +49,20 @@ class Listing:
         return [from_item(item) for item in found[:limit]], start
 
     def _query(self, limit: int) -> dict[str, Any]:
+        # Every name is an alias: DynamoDB reserves words such as "at" and "state".
+        names = {"#hash": self.hash_name, "#range": self.range_name}
+        names |= {f"#f{i}": name for i, name in enumerate(self.equals)}
+        values = {":hash": self.hash_value, ":low": self.low, ":high": self.high}
+        values |= {f":f{i}": value for i, value in enumerate(self.equals.values())}
         query: dict[str, Any] = {
             "TableName": self.table,
             "IndexName": self.index,
-            "KeyConditionExpression": f"{self.hash_name} = :hash AND {self.range_name} BETWEEN :low AND :high",
-            "ExpressionAttributeValues": {
-                ":hash": {"S": self.hash_value},
-                ":low": {"S": self.low},
-                ":high": {"S": self.high},
-            },
+            "KeyConditionExpression": "#hash = :hash AND #range BETWEEN :low AND :high",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {name: {"S": value} for name, value in values.items()},
             "ScanIndexForward": False,
             "Limit": limit + 1,
         }
         if self.equals:
-            names = {f"#f{i}": name for i, name in enumerate(self.equals)}
-            query["FilterExpression"] = " AND ".join(f"{alias} = :{alias[1:]}" for alias in names)
-            query["ExpressionAttributeNames"] = names
-            query["ExpressionAttributeValues"] |= {
-                f":f{i}": {"S": value} for i, value in enumerate(self.equals.values())
-            }
+            query["FilterExpression"] = " AND ".join(f"#f{i} = :f{i}" for i in range(len(self.equals)))
         return query
