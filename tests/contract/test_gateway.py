@@ -93,6 +93,7 @@ def test_an_operation_is_the_same_in_both(path: str, method: str) -> None:
     assert _parameters(CONTRACT, path, method) == _parameters(IMPORTED, path, method)
     assert imported["security"] == contract.get("security", CONTRACT["security"])
     assert set(imported["responses"]) == set(contract["responses"])
+    assert imported.get("requestBody", {}).get("required") == contract.get("requestBody", {}).get("required")
     assert set(imported.get("requestBody", {}).get("content", {})) == set(
         contract.get("requestBody", {}).get("content", {})
     )
