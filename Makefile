@@ -1,7 +1,7 @@
 # Candid's commands. `make` alone lists them. Each does its own set-up; all they make lies in .venv, .venv-sam, .build and .candid.
 # Written for make 3.81 too, which macOS has: a recipe's lines are shells of their own.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-fast check install image build clean distclean
+.PHONY: help run stop logs test test-fast check install image build clean distclean
 
 PYTHON ?= python3.11
 PY := .venv/bin/python
@@ -21,6 +21,9 @@ run: $(PY) ## Start Candid on this machine, enrol sample photos, search twice; C
 
 stop: ## End what runs here; the gallery is kept
 	@if [ -x $(PY) ]; then exec $(PY) -m infra.local stop; else echo "Nothing of Candid's is running here."; fi
+
+logs: ## What the functions said (the running ones)
+	@if [ -x $(PY) ]; then exec $(PY) -m infra.local logs; else echo "Nothing of Candid's is running here."; fi
 
 test: check ## Set up, check statically, run every test
 	@exec $(PY) -m pytest

@@ -40,7 +40,8 @@ def look(places: Places, outputs: dict[str, str]) -> Findings:
     """Count in all three."""
     keys = list(_keys(client(places.aws_url, "s3"), outputs["PhotosBucketName"]))
     enrolled = list(_enrolled(client(places.aws_url, "dynamodb"), outputs["GalleryTableName"]))
-    partitions = {Partition(*key.split("/")[:2]) for key in [*keys, *enrolled]}
+    parts = (key.split("/") for key in [*keys, *enrolled])
+    partitions = {Partition(agency, collection) for agency, collection, *_ in parts}
     return Findings(len(keys), len(enrolled), _templates(places.index, model_card(places.model), partitions))
 
 

@@ -79,11 +79,11 @@ def enrol(stack: Stack) -> None:
         with step("sample booking photos") as line:
             line.note = f"found the {len(SAMPLES)} of the earlier run"
         return
-    with step(f"putting {len(missing)} sample booking photos of 2 agencies into the bucket") as line:
+    with step(f"putting {len(missing)} sample booking photos into the bucket") as line:
         for one in missing:
             _drop(stack, one) if one.dropped else _upload(clerks[one.agency], one, stack.samples)
         dropped = sum(one.dropped for one in missing)
-        line.note = f"{len(missing) - dropped} by upload link, {dropped} dropped directly"
+        line.note = f"of two agencies: {len(missing) - dropped} by upload link, {dropped} dropped directly"
     with step("waiting for the events to enrol them") as line:
         _wait(missing, lambda one: _state(clerks[one.agency], one), lambda note: setattr(line, "note", note))
 
@@ -172,7 +172,7 @@ def _wait(missing: list[Sample], state: Callable[[Sample], str], say: Callable[[
         if waiting and monotonic() > end:
             raise LocalError(
                 f"{len(waiting)} of {len(missing)} sample photos were not enrolled within {ENROLMENT_SECONDS} seconds. "
-                "`candid-embed.log` in .candid/logs says why."
+                "`make logs` says why."
             )
         if waiting:
             sleep(0.2)

@@ -37,10 +37,11 @@ class Running:
         expected = [self.faces] if self.places.foreign_aws else [self.faces, self.emulator]
         return all(process is not None and process.is_running() for process in expected)
 
-    def save(self) -> None:
-        """Write down which processes are ours."""
+    def save(self, *, stopping: bool = False) -> None:
+        """Write down which processes are ours, and whether somebody is ending them."""
         named = {"emulator": self.emulator, "faces": self.faces}
-        _write(_record(self.places), {name: process.to_json() for name, process in named.items() if process})
+        told: dict[str, Any] = {name: process.to_json() for name, process in named.items() if process}
+        _write(_record(self.places), told | {"stopping": stopping})
 
     def describe(self, told: Mapping[str, Any]) -> None:
         """Tell other commands where everything is."""
@@ -48,6 +49,7 @@ class Running:
 
     def stop(self) -> bool:
         """End every process: the local AWS first, which saves its state and sends no more work. False if it could not save."""
+        self.save(stopping=True)
         saved = emulator.stop(self.places, self.emulator) if self.emulator else True
         if self.faces:
             self.faces.stop(_FACES_PATIENCE)
@@ -58,21 +60,22 @@ class Running:
 
 def recorded(places: Places) -> Running | None:
     """What an earlier command started here and has not ended; its processes may have died meanwhile."""
-    try:
-        told = json.loads(_record(places).read_text())
-    except (FileNotFoundError, ValueError):
+    told = _read(_record(places))
+    if told is None:
         return None
-    found = {name: Process.from_json(process) for name, process in told.items()}
+    found = {name: Process.from_json(told[name]) for name in ("emulator", "faces") if name in told}
     return Running(places, found.get("emulator"), found.get("faces"))
+
+
+def is_being_stopped(places: Places) -> bool:
+    """Whether some command ends, or has ended, what ran here."""
+    told = _read(_record(places))
+    return told is None or bool(told.get("stopping"))
 
 
 def described(places: Places) -> dict[str, Any] | None:
     """``local.json``, if a stack is up."""
-    try:
-        told: dict[str, Any] = json.loads(places.description.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return told
+    return _read(places.description)
 
 
 def _record(places: Places) -> Path:
@@ -84,3 +87,11 @@ def _write(path: Path, told: Mapping[str, Any]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(json.dumps(told, indent=2) + "\n")
     part.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return told

@@ -40,7 +40,7 @@ def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: boo
         ("Local AWS", f"{told['aws_endpoint_url']}   (AWS_ENDPOINT_URL; any credentials, region us-east-1)"),
         ("Photos bucket", told["outputs"].get("PhotosBucketName", "")),
         ("Token", f"{_short(token_file)}   (user det.rivera of {LAKESIDE}, investigator and records, 8 hours)"),
-        ("Logs", f"{_short(logs)}/"),
+        ("Logs", f"make logs   ({_short(logs)}/)"),
     ]
     for name, value in rows:
         out.print(Text.assemble((f"  {name:<14}", "bold"), value), soft_wrap=True)

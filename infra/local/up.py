@@ -207,7 +207,7 @@ def _clear_away(places: Places, wishes: Wishes) -> bool:
 def _stay(now: Running) -> int:
     while True:
         time.sleep(0.5)
-        if running.recorded(now.places) is None:
+        if running.is_being_stopped(now.places):
             print("\nEnded by `make stop`.")
             return 0
         if not now.all_live():
