@@ -62,6 +62,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         raise ImageTooLarge(f"The image has {width} × {height} pixels; at most {max_pixels // 10**6} million are read.")
     if min(width, height) < MIN_SIDE:
         raise ImageTooSmall(f"The image has {width} × {height} pixels; a side must have at least {MIN_SIDE}.")
+    if image.mode == "F":
+        raise ImageFormatUnsupported("The image holds fractions instead of colours. Export it as JPEG or PNG.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -98,12 +100,17 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+    if image.mode.startswith("I;16") or image.mode == "I":
         # Pillow's own conversion to 8 bits clips; scanners write 16 bits over the whole range.
         values = np.asarray(image, np.float32)
         return Image.fromarray(np.clip(values / 257.0, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if "transparency" in image.info and image.mode in {
+        "1",
+        "L",
+        "P",
+        "RGB",
+    }:  # One colour or palette entry stands for none.
+        image = image.convert("RGBA")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
         above = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", above.size, (*_BACKDROP, 255)), above).convert("RGB")

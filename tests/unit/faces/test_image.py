@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from candid.errors import ImageFormatUnsupported, ImageTooLarge, ImageTooSmall, ImageUnreadable, PhotoRefused
@@ -27,6 +30,8 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
+STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+"""The transposition that a camera held so writes, by EXIF orientation."""
 KINDS = [
     ("PNG", "image/png", 0),
     ("BMP", "image/bmp", 0),
@@ -54,6 +59,17 @@ def test_heic_is_read() -> None:
     assert np.abs(decode(data)[:, :, ::-1].astype(int) - np.asarray(gradient())).mean() < 8
 
 
+@pytest.mark.skipif(not HEIC_IS_READ, reason="pillow-heif is not installed on this machine")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phones_heic_is_upright(orientation: int) -> None:
+    stored = gradient().transpose(Image.Transpose(STORED[orientation])) if orientation > 1 else gradient()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = decode(saved(stored, "HEIF", exif=exif.tobytes(), quality=90))
+    assert pixels.shape == (64, 96, 3)
+    assert np.abs(pixels[:, :, ::-1].astype(int) - np.asarray(gradient())).mean() < 8
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr"])
 def test_grey_palette_and_cmyk_become_colour(mode: str) -> None:
     kind = "JPEG" if mode in {"CMYK", "YCbCr"} else "PNG"
@@ -68,9 +84,19 @@ def test_sixteen_bits_keep_their_range() -> None:
     assert abs(int(pixels[0, 48, 0]) - 128) <= 2
 
 
-def test_what_is_transparent_is_white() -> None:
-    image = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
-    assert (decode(saved(image, "PNG")) == 255).all()
+@pytest.mark.parametrize(
+    ("mode", "colour", "clear"), [("RGBA", (200, 0, 0, 0), None), ("RGB", (200, 0, 0), (200, 0, 0)), ("L", 9, 9)]
+)
+def test_what_is_transparent_is_white(mode: str, colour: object, clear: object) -> None:
+    image = Image.new(mode, (64, 64), colour)  # type: ignore[arg-type]
+    options = {} if clear is None else {"transparency": clear}
+    assert (decode(saved(image, "PNG", **options)) == 255).all()
+
+
+def test_fractions_instead_of_colours_are_refused_rather_than_read_as_black() -> None:
+    image = Image.fromarray(np.full((64, 64), 0.5, np.float32))
+    with pytest.raises(ImageFormatUnsupported, match="fractions"):
+        decode(saved(image, "TIFF"))
 
 
 def test_an_animation_is_its_first_frame() -> None:
@@ -82,8 +108,7 @@ def test_an_animation_is_its_first_frame() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_applied_so_that_the_face_is_the_same(orientation: int) -> None:
     upright = Image.open(io.BytesIO(portrait("person_a_1")))
-    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    stored = upright.transpose(Image.Transpose(back[orientation])) if orientation > 1 else upright
+    stored = upright.transpose(Image.Transpose(STORED[orientation])) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved(stored, "PNG", exif=exif)
@@ -118,11 +143,41 @@ def test_too_few_pixels_are_refused() -> None:
         decode(saved(gradient(size=(31, 200)), "PNG"))
 
 
-@pytest.mark.parametrize("tenth", range(1, 10))
-def test_a_photo_that_is_cut_off_is_refused(tenth: int) -> None:
-    data = portrait("person_a_1")
+@pytest.mark.parametrize("kind", [*(kind for kind, _, _ in KINDS), *(["HEIF"] if HEIC_IS_READ else [])])
+@given(part=st.floats(0, 0.99))
+@settings(max_examples=25, deadline=None)
+def test_a_photo_that_is_cut_off_is_refused(kind: str, part: float) -> None:
+    data = whole(kind)
     with pytest.raises(PhotoRefused):
-        decode(data[: len(data) * tenth // 10])
+        decode(data[: int(len(data) * part)])
+
+
+@cache
+def whole(kind: str) -> bytes:
+    return saved(Image.open(io.BytesIO(portrait("person_a_1"))), kind)
+
+
+def test_a_canvas_that_an_animation_only_promises_is_refused_before_it_is_made() -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    data = bytearray(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+    canvas = data.index(b"VP8X") + 12
+    data[canvas : canvas + 6] = 2 * (16_383).to_bytes(3, "little")
+    with pytest.raises(ImageTooLarge):
+        decode(bytes(data))
+
+
+@pytest.mark.parametrize("size", [(40_000, 64), (64, 40_000)])
+def test_a_strip_of_an_image_is_searched_without_failing(size: tuple[int, int]) -> None:
+    assert engine().detect(decode(saved(Image.new("RGB", size, "grey"), "PNG"))) == ()
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_raise_anything_but_a_refusal_and_no_refusal_quotes_them(noise: bytes) -> None:
+    for head in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"BM", b"RIFF\x99\x00\x00\x00WEBPVP8 "):
+        with pytest.raises(PhotoRefused) as refusal:
+            decode(head + noise)
+        assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize(
