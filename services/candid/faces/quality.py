@@ -34,9 +34,9 @@ class Reason(enum.StrEnum):
 class Quality:
     """One face, measured.
 
-    ``confidence`` 0 to 1 (YuNet's); ``face_size`` px, the box's shorter side; ``sharpness`` the standard deviation of the
-    Laplacian over that of the grey values, on the aligned chip; ``brightness`` mean grey of the chip, 0 to 255; ``yaw``,
-    ``pitch``, ``roll`` degrees, 0 is frontal (estimated from five points: yaw and pitch to about 10°). ``score`` 0 to 100.
+    ``confidence`` 0 to 1 (YuNet's); ``face_size`` px, the box's shorter side; ``sharpness`` fine detail over contrast on the
+    aligned chip, 0 to about 1, see ``_sharpness``; ``brightness`` mean grey of the chip, 0 to 255; ``yaw``, ``pitch``,
+    ``roll`` degrees, 0 is frontal (estimated from five points: yaw and pitch to about 10°). ``score`` 0 to 100.
     """
 
     confidence: float
@@ -74,7 +74,8 @@ class Finding:
 
 
 # What a good portrait has: the median of LFW. At it a part of the score is 100, at the threshold it is 0.
-_GOOD: Final = Thresholds(confidence=0.93, face_size=93, sharpness=0.275, brightness=127, yaw=0, pitch=0, roll=0)
+_GOOD: Final = Thresholds(confidence=0.93, face_size=93, sharpness=0.095, brightness=127, yaw=0, pitch=0, roll=0)
+_GRAIN: Final = 0.7
 # The face within the chip, without hair and background.
 _INSIDE: Final = slice(16, CHIP - 8), slice(16, CHIP - 16)
 # A generic head, mm: right eye, left eye, nose tip, mouth corners; x to the viewer's right, y down, z to the camera.
@@ -87,13 +88,13 @@ _HEAD_INVERSE: Final[NDArray[np.float64]] = np.linalg.pinv(_HEAD - _HEAD.mean(ax
 def measure(image: Pixels, face: Detection, thresholds: Thresholds) -> Quality:
     """The face's quality in the upright image."""
     chip = align(image, face.landmarks)
-    grey = np.asarray(cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY), np.float32)[_INSIDE]
-    edges = np.asarray(cv2.Laplacian(grey, cv2.CV_32F))[1:-1, 1:-1]
+    whole = np.asarray(cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY), np.float32)
+    grey = whole[_INSIDE]
     yaw, pitch, roll = pose(face.landmarks)
     measured = Quality(
         confidence=face.confidence,
         face_size=min(face.width, face.height),
-        sharpness=float(edges.std() / max(float(grey.std()), 1.0)),
+        sharpness=_sharpness(whole),
         brightness=float(grey.mean()),
         yaw=yaw,
         pitch=pitch,
@@ -103,6 +104,25 @@ def measure(image: Pixels, face: Detection, thresholds: Thresholds) -> Quality:
         **{name: getattr(measured, name) for name in Thresholds.__dataclass_fields__},
         score=_score(measured, thresholds),
     )
+
+
+def _sharpness(whole: NDArray[np.float32]) -> float:
+    """The standard deviation of the second derivative over that of the grey values, along the direction where it is least.
+
+    A Laplacian sums over directions and so passes faces smeared by motion, whose detail across the smear is whole: of LFW
+    smeared by 15 px at any angle it refuses 57 %, the least of four directions 99 %, at the same cost in good photos.
+    Smoothed by 0.7 px before, or the noise of a dim photo counts as detail: a blurred face with noise then passes for sharp.
+    """
+    grey = np.asarray(cv2.GaussianBlur(whole, (0, 0), _GRAIN), np.float32)[_INSIDE]
+    middle = grey[1:-1, 1:-1]
+    along = (
+        grey[1:-1, 2:] + grey[1:-1, :-2] - 2 * middle,
+        grey[2:, 1:-1] + grey[:-2, 1:-1] - 2 * middle,
+        # Neighbours on a diagonal are √2 px away, and a second derivative falls with the distance's square.
+        (grey[2:, 2:] + grey[:-2, :-2] - 2 * middle) / 2,
+        (grey[2:, :-2] + grey[:-2, 2:] - 2 * middle) / 2,
+    )
+    return min(float(detail.std()) for detail in along) / max(float(grey.std()), 1.0)
 
 
 def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any, Final
 
 from candid.errors import UnknownModel
+from candid.faces.alignment import CHIP
 from candid.faces.quality import Thresholds
 from candid.faces.scores import Calibration, load_calibration
 
@@ -19,7 +20,8 @@ DEEPFACE: Final = "deepface:"
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model. ``id`` is lower-case a-z, 0-9 and hyphens; ``weights`` is a file name, None where DeepFace keeps them;
-    ``deepface`` is DeepFace's name for it; ``calibration`` is None where nobody has measured one."""
+    ``deepface`` is DeepFace's name for it; ``calibration`` is None where nobody has measured one; ``input`` is what the model
+    itself takes, (width, height) in px, fitted from the aligned chip."""
 
     id: str
     name: str
@@ -30,6 +32,9 @@ class ModelCard:
     sha256: str | None = None
     deepface: str | None = None
     calibration: Calibration | None = None
+    version: str = "as DeepFace serves it"
+    input: tuple[int, int] = (CHIP, CHIP)
+    alignment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ def model_card(name: str) -> ModelCard:
     elif name in told["models"]:
         entry = dict(told["models"][name])
         entry["calibration"] = load_calibration(entry["calibration"]) if "calibration" in entry else None
+        entry["input"] = tuple(entry["input"])
         return ModelCard(**entry)
     known = [*told["models"], *(f"{DEEPFACE}{own}" for own in told["deepface"])]
     raise UnknownModel(f"There is no model of that name. There are: {', '.join(known)}.")
@@ -80,6 +86,9 @@ def _deepface_card(own: str, entry: dict[str, Any]) -> ModelCard:
             twin.sha256,
             own,
             twin.calibration,
+            twin.version,
+            twin.input,
+            twin.alignment,
         )
     slug = re.sub(r"[^a-z0-9]+", "-", own.lower())
     return ModelCard(
@@ -89,6 +98,8 @@ def _deepface_card(own: str, entry: dict[str, Any]) -> ModelCard:
         licence=entry["licence"],
         source="DeepFace's own weights",
         deepface=own,
+        input=tuple(entry["input"]),
+        alignment=_registry()["models"]["sface"]["alignment"],
     )
 
 
