@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -25,14 +26,18 @@ from candid.faces.scores import Score
 # Errors alone: OpenCV 5 warns at every start that its new engine ignores a target.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
+# ``functools.cache`` alone makes two engines where two threads ask at once.
+_ONE_AT_A_TIME: Final = threading.Lock()
+
 
 class FaceEngine:
     """Finds, measures and embeds faces. Safe to share between threads (one works at a time)."""
 
-    def __init__(self, card: ModelCard, models: Path) -> None:
+    def __init__(self, card: ModelCard, models: Path, threads: int | None = None) -> None:
         self.card = card
         self.thresholds = thresholds()
         self._models = models
+        self._threads = threads
         self._lock = threading.RLock()
         self._detector: Detector | None = None
         self._embedder: Embedder | None = None
@@ -40,6 +45,8 @@ class FaceEngine:
     def load(self) -> None:
         """Load what is not loaded yet, and run it once. Raises ``ModelUnavailable``."""
         with self._lock:
+            if self._threads is not None:
+                cv2.setNumThreads(self._threads)
             if self._detector is None:
                 told = detector_card()
                 self._detector = Detector(_checked(self._models / told.weights, told.sha256))
@@ -51,7 +58,7 @@ class FaceEngine:
                 self._embedder.embed(blank(CHIP)[None])
 
     def detect(self, image: Pixels) -> tuple[Detection, ...]:
-        """The faces of an upright image (H, W, 3), the largest first."""
+        """The faces of an upright image (H, W, 3) uint8 BGR, the largest first. Raises ``ModelUnavailable``."""
         with self._lock:
             self.load()
             assert self._detector is not None  # noqa: S101 - load() has just made it
@@ -63,7 +70,7 @@ class FaceEngine:
         return quality, findings(quality, self.thresholds)
 
     def templates(self, image: Pixels, faces: Sequence[Detection]) -> NDArray[np.float32]:
-        """(n, dimension) float32 of unit length, in the order of ``faces`` (n ≥ 1)."""
+        """(n, dimension) float32 of unit length, in the order of ``faces`` (n ≥ 1). Raises ``ModelUnavailable``."""
         chips = np.stack([align(image, face.landmarks) for face in faces])
         with self._lock:
             self.load()
@@ -77,10 +84,19 @@ class FaceEngine:
         return self.card.calibration.score(cosine)
 
 
+def load_engine(model: str, models: Path, *, threads: int | None = None) -> FaceEngine:
+    """The process's engine for ``model``, one however many threads ask. Weights are read on first use.
+
+    ``threads`` is how many OpenCV may use; that is one number for the whole process, and None leaves it as it is (all
+    cores). DeepFace's runtimes keep counts of their own. Raises ``UnknownModel``.
+    """
+    with _ONE_AT_A_TIME:
+        return _engine(model, models, threads)
+
+
 @cache
-def load_engine(model: str, models: Path) -> FaceEngine:
-    """The process's engine for ``model``. Weights are read on first use. Raises ``UnknownModel``."""
-    return FaceEngine(model_card(model), models)
+def _engine(model: str, models: Path, threads: int | None) -> FaceEngine:
+    return FaceEngine(model_card(model), models, threads)
 
 
 def _checked(path: Path, digest: str | None) -> Path:

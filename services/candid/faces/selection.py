@@ -48,7 +48,7 @@ def probe_face(faces: Sequence[Detection], choice: Choice) -> Detection:
             faces=boxes(faces),
         )
     if isinstance(choice, int):
-        if choice >= len(faces):
+        if not 0 <= choice < len(faces):
             raise InvalidRequest(f"The image shows {len(faces)} faces; indexes run from 0 to {len(faces) - 1}.")
         return faces[choice]
     return faces[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 
 from candid.errors import InvalidRequest, ModelUnavailable, NoFace, SeveralFaces, UnknownModel
 from candid.faces.alignment import align, similarity_transform
-from candid.faces.engine import FaceEngine
+from candid.faces.engine import FaceEngine, load_engine
 from candid.faces.image import Pixels, decode
-from candid.faces.quality import Reason
+from candid.faces.quality import Reason, pose
 from candid.faces.registry import model_card
 from candid.faces.selection import booking_face, probe_face
 from tests.portraits import MODELS, engine, portrait
@@ -84,6 +85,45 @@ def test_alignment_brings_a_rotated_face_upright() -> None:
     assert align(image("person_b_1"), points).shape == (112, 112, 3)
 
 
+@pytest.mark.parametrize("name", ["person_a_2", "person_b_1", "impostor_1"])
+def test_a_face_up_to_twice_the_chips_size_is_aligned_as_opencv_does(name: str) -> None:
+    pixels = np.asarray(cv2.resize(image(name), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA), np.uint8)
+    face = engine().detect(pixels)[0]
+    row = [face.left, face.top, face.width, face.height, *face.landmarks.reshape(-1), face.confidence]
+    theirs = cv2.FaceRecognizerSF.create(str(MODELS / str(engine().card.weights)), "").alignCrop(
+        pixels, np.array([row], np.float32)
+    )
+    assert np.abs(theirs.astype(int) - align(pixels, face.landmarks).astype(int)).max() <= 1
+
+
+def grainy(pixels: Pixels, noise: float) -> Pixels:
+    """As a dim sensor sees it: ``noise`` grey levels, standard deviation."""
+    return np.clip(pixels + np.random.default_rng(3).normal(0, noise, pixels.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2"])
+def test_the_grain_of_a_large_photo_hardly_moves_its_template(name: str) -> None:
+    small = image(name)
+    large = np.asarray(cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
+    assert float(template(grainy(large, 25)) @ template(small)) > 0.97
+
+
+def test_a_large_face_at_the_edge_of_its_photo_is_aligned() -> None:
+    whole = image("person_b_1")
+    points = engine().detect(whole)[0].landmarks
+    left = int(points[:, 0].min()) - 20
+    cut = np.ascontiguousarray(whole[:, left:])
+    chip = align(cut, points - np.array([left, 0], np.float32))
+    shown = chip.max(axis=(0, 2)) > 0
+    assert not shown[:10].any()
+    assert np.abs(chip[20:100, 45:].astype(int) - align(whole, points)[20:100, 45:].astype(int)).mean() < 2
+
+
+def test_landmarks_on_one_spot_can_not_be_aligned() -> None:
+    with pytest.raises(ValueError, match="one spot"):
+        align(image("person_b_1"), np.full((5, 2), 40, np.float32))
+
+
 def test_no_face_is_a_refusal() -> None:
     grey = np.full((300, 300, 3), 127, np.uint8)
     with pytest.raises(NoFace):
@@ -115,8 +155,9 @@ def test_the_probes_face_is_the_one_that_the_caller_names() -> None:
         probe_face(faces, "only")
     assert probe_face(faces, "largest") is faces[0]
     assert probe_face(faces, 1) is faces[1]
-    with pytest.raises(InvalidRequest, match="0 to 1"):
-        probe_face(faces, 2)
+    for index in (2, -1):
+        with pytest.raises(InvalidRequest, match="0 to 1"):
+            probe_face(faces, index)
 
 
 def reasons(pixels: Pixels) -> set[Reason]:
@@ -137,6 +178,45 @@ def test_a_bad_portrait_is_refused_in_rekognitions_words() -> None:
     assert Reason.SMALL_BOUNDING_BOX in reasons(
         np.asarray(cv2.resize(good, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA), np.uint8)
     )
+
+
+@pytest.mark.parametrize("noise", [0, 8, 15])
+@pytest.mark.parametrize("name", ["person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2"])
+def test_a_large_face_that_is_blurred_is_refused_however_grainy_it_is(name: str, noise: float) -> None:
+    blurred = np.asarray(cv2.GaussianBlur(image(name), (0, 0), 9), np.uint8)
+    assert Reason.LOW_SHARPNESS in reasons(grainy(blurred, noise))
+    assert Reason.LOW_SHARPNESS not in reasons(grainy(image(name), noise))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_face_smeared_by_motion_is_refused(axis: int) -> None:
+    good = image("person_b_1")
+    smear = (45, 1) if axis else (1, 45)
+    assert Reason.LOW_SHARPNESS in reasons(np.asarray(cv2.blur(good, smear), np.uint8))
+
+
+def test_pose_has_the_sign_that_it_says() -> None:
+    frontal = np.array([[0, 0], [60, 0], [30, 38], [6, 72], [54, 72]], np.float32)
+    assert np.allclose(pose(frontal)[::2], 0, atol=1)
+    nose_right = frontal + np.array([[0, 0], [0, 0], [15, 0], [0, 0], [0, 0]], np.float32)
+    assert pose(nose_right)[0] > 10
+    turn = np.array([[0.866, -0.5], [0.5, 0.866]], np.float32)  # 30° clockwise where y points down.
+    assert pose(frontal @ turn.T)[2] == pytest.approx(30, abs=1)
+
+
+def test_an_engine_is_made_once_however_many_ask() -> None:
+    assert load_engine("sface", MODELS, threads=1) is load_engine("sface", MODELS, threads=1)
+
+
+def test_every_model_says_what_it_is() -> None:
+    names = ["sface", "deepface:SFace", "deepface:Facenet512", "deepface:VGG-Face", "deepface:DeepID"]
+    for card in map(model_card, names):
+        assert re.fullmatch(r"[a-z0-9-]+", card.id)
+        assert card.licence
+        assert card.source
+        assert card.version
+        assert card.alignment
+    assert model_card("deepface:DeepID").input == (47, 55)
 
 
 def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
