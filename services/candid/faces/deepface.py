@@ -26,14 +26,23 @@ class DeepFaceEmbedder:
             raise ModelUnavailable(f"DeepFace's {name} makes other templates than Candid's registry says.")
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See ``Embedder``. Chips are scaled to the model's own input and to 0–1, as ``DeepFace.represent`` does."""
+        """See ``Embedder``. Chips are fitted as ``DeepFace.represent`` with ``detector_backend="skip"`` fits them: scaled to
+        the model's own input (what remains of one that is not square is black) and to 0–1, blue first."""
         width, height = self._client.input_shape
-        fitted = [
-            np.asarray(cv2.resize(chip, (width, height)) if chip.shape[:2] != (height, width) else chip)
-            for chip in chips
-        ]
+        fitted = [_fitted(chip, width, height) for chip in chips]
         rows = [np.asarray(self._client.forward(chip[None].astype(np.float32) / 255.0), np.float32) for chip in fitted]
         return unit(np.stack([row.reshape(-1) for row in rows]))
+
+
+def _fitted(chip: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if chip.shape[:2] == (height, width):
+        return chip
+    scale = min(height / chip.shape[0], width / chip.shape[1])
+    across, down = int(chip.shape[1] * scale), int(chip.shape[0] * scale)
+    fitted = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - down) // 2, (width - across) // 2
+    fitted[top : top + down, left : left + across] = cv2.resize(chip, (across, down))
+    return fitted
 
 
 def _build(name: str) -> Any:
@@ -48,5 +57,9 @@ def _build(name: str) -> Any:
     except ImportError as error:
         raise ModelUnavailable(f"DeepFace's {name} needs a library that is not installed: {error.name}.") from error
     except Exception as error:
-        # DeepFace reports weights that it can't fetch as ValueError, a damaged file as whatever its reader raises.
-        raise ModelUnavailable(f"DeepFace can't load {name}: its weights are missing or damaged.") from error
+        # DeepFace reports weights that it can't fetch, and an engine without tf-keras, as ValueError; a damaged file as whatever
+        # its reader raises.
+        raise ModelUnavailable(
+            f"DeepFace can't load {name}: its weights are missing from DEEPFACE_HOME or damaged, or its engine lacks a library "
+            "(infra/requirements/tensorflow.txt)."
+        ) from error

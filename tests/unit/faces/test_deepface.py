@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,15 +14,49 @@ import numpy as np
 import pytest
 
 from candid.errors import ModelUnavailable
+from candid.faces.alignment import align
 from candid.faces.deepface import DeepFaceEmbedder
 from candid.faces.engine import FaceEngine
 from candid.faces.image import decode
 from candid.faces.registry import model_card
-from tests.portraits import MODELS, engine, portrait
+from tests.portraits import MODELS, ROOT, engine, portrait
 
 needs_deepface = pytest.mark.skipif(
     find_spec("deepface") is None, reason="DeepFace is not installed (infra/requirements/deepface.txt)"
 )
+
+needs_tensorflow = pytest.mark.skipif(
+    find_spec("deepface") is None or find_spec("tensorflow") is None,
+    reason="TensorFlow is not installed (infra/requirements/tensorflow.txt)",
+)
+
+KERAS = """
+import os
+from pathlib import Path
+
+import numpy as np
+from deepface import DeepFace  # First: it chooses which Keras TensorFlow brings.
+from deepface.commons import weight_utils
+from deepface.models.facial_recognition.tf import DeepID
+
+from candid.faces.deepface import DeepFaceEmbedder
+
+# DeepFace's own architecture with random weights, saved where DeepFace looks for the published ones.
+load, fetch = weight_utils.load_model_weights, weight_utils.download_weights_if_necessary
+weight_utils.load_model_weights = lambda model, weight_file: model
+weight_utils.download_weights_if_necessary = lambda **_: ""
+made = DeepID.load_model()
+weight_utils.load_model_weights, weight_utils.download_weights_if_necessary = load, fetch
+folder = Path(os.environ["DEEPFACE_HOME"]) / ".deepface" / "weights"
+made.save_weights(str(folder / "deepid_keras_weights.h5"))
+
+chips = np.random.default_rng(5).integers(0, 256, (2, 55, 47, 3), dtype=np.uint8)
+rows = DeepFaceEmbedder("DeepID", 160).embed(chips)
+expected = made(chips.astype(np.float32) / 255, training=False).numpy()
+assert rows.shape == (2, 160) and rows.dtype == np.float32
+assert expected.std() > 0
+assert np.allclose(rows, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+"""
 
 
 @pytest.fixture
@@ -45,29 +81,68 @@ def test_deepfaces_sface_makes_the_defaults_templates(weights: Path) -> None:
         assert np.abs(through.templates(image, faces) - engine().templates(image, faces)).max() < 1e-4
 
 
-@needs_deepface
-def test_another_model_is_loaded_from_weights_in_deepfaces_home(weights: Path) -> None:
+def linear(file: Path, height: int, width: int, dimension: int) -> np.ndarray:
+    """Writes a model that multiplies its pixels, (height, width, 3), by the random table that it answers."""
     import onnx
 
-    rng = np.random.default_rng(7)
-    size = 160 * 160 * 3
-    table = rng.normal(0, 1 / np.sqrt(size), (size, 512)).astype(np.float32)
+    size = height * width * 3
+    table = np.random.default_rng(7).normal(0, 1 / np.sqrt(size), (size, dimension)).astype(np.float32)
     nodes = [
         onnx.helper.make_node("Flatten", ["input"], ["flat"]),
         onnx.helper.make_node("MatMul", ["flat", "table"], ["output"]),
     ]
-    shapes = [("input", ["n", 160, 160, 3]), ("output", ["n", 512])]
+    shapes = [("input", ["n", height, width, 3]), ("output", ["n", dimension])]
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes]
     graph = onnx.helper.make_graph(
-        nodes, "facenet512", values[:1], values[1:], [onnx.numpy_helper.from_array(table, "table")]
+        nodes, "linear", values[:1], values[1:], [onnx.numpy_helper.from_array(table, "table")]
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, weights / "facenet512_weights.onnx")
-    chip = rng.integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    onnx.save(model, file)
+    return table
+
+
+@needs_deepface
+def test_another_model_is_loaded_from_weights_in_deepfaces_home(weights: Path) -> None:
+    table = linear(weights / "facenet512_weights.onnx", 160, 160, 512)
+    chip = np.random.default_rng(8).integers(0, 256, (160, 160, 3), dtype=np.uint8)
     row = DeepFaceEmbedder("Facenet512", 512).embed(chip[None])[0]
     expected = (chip.astype(np.float32) / 255).reshape(-1) @ table
     assert row.shape == (512,)
     assert np.allclose(row, expected / np.linalg.norm(expected), atol=1e-4)
+
+
+@needs_deepface
+@pytest.mark.parametrize(
+    ("name", "file", "height", "width", "dimension"),
+    [("Facenet512", "facenet512_weights.onnx", 160, 160, 512), ("DeepID", "deepid_weights.onnx", 55, 47, 160)],
+)
+def test_a_chip_is_fitted_as_deepface_itself_fits_it(
+    weights: Path, name: str, file: str, height: int, width: int, dimension: int
+) -> None:
+    linear(weights / file, height, width, dimension)
+    assert model_card(f"deepface:{name}").input == (width, height)
+    image = decode(portrait("person_b_1"))
+    chip = align(image, engine().detect(image)[0].landmarks)
+    ours = DeepFaceEmbedder(name, dimension).embed(chip[None])[0]
+    from deepface import DeepFace
+
+    theirs = DeepFace.represent(chip, model_name=name, detector_backend="skip", align=False, enforce_detection=False)
+    row = np.array(theirs[0]["embedding"], np.float32)
+    assert np.allclose(ours, row / np.linalg.norm(row), atol=1e-5)
+
+
+@needs_tensorflow
+def test_a_keras_model_is_loaded_on_deepfaces_tensorflow_engine(tmp_path: Path) -> None:
+    # In a process of its own: an engine is chosen once a process, and TensorFlow takes much memory.
+    (tmp_path / ".deepface" / "weights").mkdir(parents=True)
+    environment = os.environ | {
+        "DEEPFACE_HOME": str(tmp_path),
+        "DEEPFACE_BACKEND_ENGINE": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "services"), str(ROOT)]),
+    }
+    done = subprocess.run([sys.executable, "-c", KERAS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @needs_deepface
