@@ -52,7 +52,7 @@ def command(
     ] = False,
     patience: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Stop waiting when no photo settles for so long.")
-    ] = 300.0,
+    ] = 480.0,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=64, help="Uploads at a time; 4 a core, 16 at most, if not given.", show_default=False),

@@ -18,6 +18,10 @@ def search(told: Search, *, links: bool) -> list[RenderableType]:
         Text(f"Searched {plural(told.gallery_size, 'face')} of {told.collection} ({how}) with {told.model.id}."),
         Text(f"Threshold: {_threshold(told.threshold)}."),
     ]
+    if not told.gallery_size:
+        parts.append(
+            Text("Nothing was searched: the collection holds no face of yours, or none of the days asked for.")
+        )
     for result in told.results:
         parts += _result(result, several=len(told.results) > 1, links=links)
     if any(candidate.score.extrapolated for result in told.results for candidate in result.candidates):
