@@ -38,10 +38,8 @@ class CaseworkSettings:
     """Where cases, probes and stored searches are kept, and the photos that stored searches link to."""
 
     casework_table: str
-    gallery_table: str
     photos_bucket: str
     probes_bucket: str
-    probe_retention_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,6 @@ class SearchSettings(FaceSettings):
     casework_table: str = dataclasses.field(kw_only=True)
     photos_bucket: str = dataclasses.field(kw_only=True)
     probes_bucket: str = dataclasses.field(kw_only=True)
-    probe_retention_days: int = 30
 
 
 S = TypeVar("S")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
-import boto3
 from moto import mock_aws
 
 from candid import aws
@@ -44,24 +44,24 @@ def stores() -> Iterator[None]:
         "EVENT_BUS": EVENT_BUS,
     }
     os.environ.pop("AWS_ENDPOINT_URL", None)
+    _own_clients()
     with mock_aws():
-        forget_clients()
         for table in _INDEXES:
             create_table(table)
         for bucket in (PHOTOS_BUCKET, PROBES_BUCKET):
-            boto3.client("s3").create_bucket(Bucket=bucket)
-            boto3.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        boto3.client("events").create_event_bus(Name=EVENT_BUS)
+            aws.s3().create_bucket(Bucket=bucket)
+            aws.s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        aws.eventbridge().create_event_bus(Name=EVENT_BUS)
         try:
             yield
         finally:
-            forget_clients()
             os.environ.clear()
             os.environ.update(saved)
 
 
-def forget_clients() -> None:
-    """Candid keeps its clients for a process's life; a test's AWS lives shorter."""
+@cache
+def _own_clients() -> None:
+    """Drop clients that another test made for another AWS. Ours serve every test: moto answers them while it is on."""
     for client in (aws.s3, aws.dynamodb, aws.eventbridge):
         client.cache_clear()
 
@@ -70,7 +70,7 @@ def create_table(name: str) -> None:
     """A table with the template's keys and indexes."""
     indexes = _INDEXES[name]
     attributes = {"pk", "sk"} | {attribute for keys in indexes.values() for attribute in keys}
-    boto3.client("dynamodb").create_table(
+    aws.dynamodb().create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],

@@ -23,6 +23,8 @@ from tests.contract.events import change_batch, object_created, object_deleted, 
 from tests.integration.embedding import AGENCY, METADATA, Killed, Station, grey, station
 from tests.portraits import portrait
 
+pytestmark = pytest.mark.slow
+
 PARTITION = Partition(AGENCY, "bookings")
 
 

@@ -16,6 +16,8 @@ from infra.build import BuildError, Built, build, estimated_image_bytes
 
 from tests.template.system import CHECKOUT, ZIPS
 
+pytestmark = pytest.mark.slow
+
 _MACHINES = {"x86_64": 62, "arm64": 183}
 """e_machine of an ELF file (System V ABI)."""
 _RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py")

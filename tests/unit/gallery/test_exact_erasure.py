@@ -20,6 +20,8 @@ from candid.errors import DependencyUnavailable
 from candid.gallery.exact import ExactIndex
 from candid.gallery.index import Template
 
+pytestmark = pytest.mark.slow
+
 DIMENSION = 128
 PIECE = 16
 """Bytes: four of a template's numbers, which nothing else in a file equals by chance."""

@@ -15,6 +15,8 @@ from tests.contract.vector_index import BOOKINGS, DIMENSION, entry, identity, un
 
 from candid.gallery.exact import ExactIndex
 
+pytestmark = pytest.mark.slow
+
 SPAWN = multiprocessing.get_context("spawn")
 CALL = 7
 """Entries of one call."""
