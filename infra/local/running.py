@@ -40,8 +40,8 @@ class Running:
     def save(self, *, stopping: bool = False) -> None:
         """Write down which processes are ours, and whether somebody is ending them."""
         named = {"emulator": self.emulator, "faces": self.faces}
-        told: dict[str, Any] = {name: process.to_json() for name, process in named.items() if process}
-        _write(_record(self.places), told | {"stopping": stopping})
+        told = {name: process.to_json() for name, process in named.items() if process}
+        _write(_record(self.places), {"processes": told, "stopping": stopping})
 
     def describe(self, told: Mapping[str, Any]) -> None:
         """Tell other commands where everything is."""
@@ -63,7 +63,7 @@ def recorded(places: Places) -> Running | None:
     told = _read(_record(places))
     if told is None:
         return None
-    found = {name: Process.from_json(told[name]) for name in ("emulator", "faces") if name in told}
+    found = {name: Process.from_json(process) for name, process in told["processes"].items()}
     return Running(places, found.get("emulator"), found.get("faces"))
 
 

@@ -37,7 +37,7 @@ def search(api: Api) -> Search:
 
 def processes(stack: Stack) -> dict[str, int]:
     told = json.loads((stack.root / ".candid" / "processes.json").read_text())
-    return {name: process["pid"] for name, process in told.items()}
+    return {name: process["pid"] for name, process in told["processes"].items()}
 
 
 def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(own: Stack) -> None:
