@@ -104,12 +104,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow's own conversion to 8 bits clips; scanners write 16 bits over the whole range.
         values = np.asarray(image, np.float32)
         return Image.fromarray(np.clip(values / 257.0, 0, 255).astype(np.uint8)).convert("RGB")
-    if "transparency" in image.info and image.mode in {
-        "1",
-        "L",
-        "P",
-        "RGB",
-    }:  # One colour or palette entry stands for none.
+    # One colour, or some of a palette's, stands for what is clear.
+    if "transparency" in image.info and image.mode in {"1", "L", "P", "RGB"}:
         image = image.convert("RGBA")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
         above = image.convert("RGBA")
