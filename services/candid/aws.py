@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_events.client import EventBridgeClient
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sqs.client import SQSClient
 
 # SigV4 is said aloud, because boto3 falls back to SigV2 for presigned links against endpoints that it does not know.
 _CONFIG = Config(
@@ -68,6 +69,12 @@ def dynamodb() -> DynamoDBClient:
 def eventbridge() -> EventBridgeClient:
     """The process's EventBridge client."""
     return boto3.client("events", config=_PLAIN)
+
+
+@cache
+def sqs() -> SQSClient:
+    """The process's SQS client."""
+    return boto3.client("sqs", config=_PLAIN)
 
 
 def error_code(error: ClientError) -> str:

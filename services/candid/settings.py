@@ -59,6 +59,7 @@ class EmbedSettings(FaceSettings):
 
     gallery_table: str = dataclasses.field(kw_only=True)
     photos_bucket: str = dataclasses.field(kw_only=True)
+    photos_queue_url: str = dataclasses.field(kw_only=True)
     event_bus: str = dataclasses.field(kw_only=True)
 
 

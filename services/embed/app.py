@@ -6,6 +6,7 @@ unknown form, a message, or the text of an exception that is not Candid's own.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import time as now
 from traceback import extract_tb
 from typing import Any
@@ -19,7 +20,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
-from candid.aws import error_code
+from candid import aws
+from candid.aws import dependency, error_code
 from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
 from candid.gallery.catalog import booking_ref
@@ -30,6 +32,8 @@ from embed.wiring import work
 
 LEAST_SECONDS = 12.0
 """A photo that would begin with less time left than this goes back to the queue: its last writes could be cut off."""
+
+SOON_SECONDS = 2
 
 logger = Logger(service="embed")
 tracer = Tracer(service="embed")
@@ -44,6 +48,10 @@ _COUNTED = {
 }
 
 
+class TooLittleTime(DependencyUnavailable):
+    """The invocation ends too soon to begin another photo."""
+
+
 def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """One S3 event: look at the photo. What raises comes again, and in the end goes to the dead letters."""
     try:
@@ -53,6 +61,10 @@ def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return
         outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
+    except TooLittleTime as error:
+        _report_failure(error, message_id=record.message_id)
+        _bring_again_soon(record.receipt_handle)
+        raise
     except Exception as error:
         _report_failure(error, message_id=record.message_id)
         raise
@@ -78,8 +90,16 @@ def on_change(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
 def _deadline(context: LambdaContext) -> float:
     left = context.get_remaining_time_in_millis() / 1000
     if left < LEAST_SECONDS:
-        raise DependencyUnavailable("There is too little time left for another photo; it comes again.")
+        raise TooLittleTime("There is too little time left for another photo; it comes again.")
     return now() + left
+
+
+def _bring_again_soon(receipt_handle: str) -> None:
+    """Nothing is wrong with this photo, so it need not wait for the queue's visibility; if this fails, it just comes later."""
+    with suppress(DependencyUnavailable, ClientError), dependency("the photos queue"):
+        aws.sqs().change_message_visibility(
+            QueueUrl=work().queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=SOON_SECONDS
+        )
 
 
 def _report(what: str, outcome: Outcome, **ids: str) -> None:

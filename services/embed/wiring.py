@@ -27,9 +27,10 @@ from candid.settings import EmbedSettings
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the function does: enrol photos of ``bucket``, follow changes of records."""
+    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records."""
 
     bucket: str
+    queue_url: str
     enrolment: Enrolment
     changes: Changes
 
@@ -58,4 +59,4 @@ def wire(told: EmbedSettings, engine: FaceEngine, index: VectorIndex, progress: 
     enrolment = Enrolment(
         catalog, progress, arrivals, adoption, strays, index, engine, told.photos_bucket, told.event_bus
     )
-    return Work(told.photos_bucket, enrolment, Changes(catalog, progress, erasure, index))
+    return Work(told.photos_bucket, told.photos_queue_url, enrolment, Changes(catalog, progress, erasure, index))

@@ -17,6 +17,8 @@ CASEWORK_TABLE = "candid-casework"
 PHOTOS_BUCKET = "candid-photos"
 PROBES_BUCKET = "candid-probes"
 EVENT_BUS = "candid-events"
+PHOTOS_QUEUE = "candid-photos"
+PHOTOS_QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/{PHOTOS_QUEUE}"
 
 _INDEXES = {
     GALLERY_TABLE: {"by-agency": ("agency_key", "listed_at"), "by-agency-state": ("agency_state", "listed_at")},
@@ -42,6 +44,7 @@ def stores() -> Iterator[None]:
         "PHOTOS_BUCKET": PHOTOS_BUCKET,
         "PROBES_BUCKET": PROBES_BUCKET,
         "EVENT_BUS": EVENT_BUS,
+        "PHOTOS_QUEUE_URL": PHOTOS_QUEUE_URL,
     }
     os.environ.pop("AWS_ENDPOINT_URL", None)
     _own_clients()
@@ -52,6 +55,7 @@ def stores() -> Iterator[None]:
             aws.s3().create_bucket(Bucket=bucket)
             aws.s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         aws.eventbridge().create_event_bus(Name=EVENT_BUS)
+        aws.sqs().create_queue(QueueName=PHOTOS_QUEUE, Attributes={"VisibilityTimeout": "360"})
         try:
             yield
         finally:
@@ -62,7 +66,7 @@ def stores() -> Iterator[None]:
 @cache
 def _own_clients() -> None:
     """Drop clients that another test made for another AWS. Ours serve every test: moto answers them while it is on."""
-    for client in (aws.s3, aws.dynamodb, aws.eventbridge):
+    for client in (aws.s3, aws.dynamodb, aws.eventbridge, aws.sqs):
         client.cache_clear()
 
 

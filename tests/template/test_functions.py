@@ -74,7 +74,12 @@ MAY = {
     "embed": {
         "EmbedLogs": LOGS,
         "*": TRACES,
-        "PhotosQueue": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+        "PhotosQueue": {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ChangeMessageVisibility",
+        },
         "ChangesDeadLetterQueue": {"sqs:SendMessage"},
         "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
         "GalleryTable.StreamArn": {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"},
