@@ -32,6 +32,7 @@ from candid.faces.image import decode
 from candid.faces.selection import booking_face
 
 AGENCY = "benchmark-county"
+DEFAULT_FMR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
     )
     if status != 201:
         raise SystemExit(f"No case could be opened: {case}")
-    first, refused, milliseconds = 0, Counter[str](), []
+    first, above_default, refused, milliseconds = 0, 0, Counter[str](), []
     for probe in probes:
         body = {
             "case_id": case["case_id"],
@@ -141,6 +142,8 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
             "probe_source": "booking_photo",
             "collection": collection,
             "face": "largest",
+            # The loosest that the policy allows: rank-1 is about order, not about the threshold.
+            "threshold": {"fmr": 0.01},
         }
         started = time.perf_counter()
         status, answer = api.post("/v1/searches", body)
@@ -149,11 +152,14 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
             refused[f"{status} {answer.get('reason', answer.get('title'))}"] += 1
             continue
         candidates = answer["results"][0]["candidates"]
-        first += bool(candidates) and candidates[0]["subject_id"] == probe.person
+        if candidates and candidates[0]["subject_id"] == probe.person:
+            first += 1
+            above_default += candidates[0]["score"]["fmr"] <= DEFAULT_FMR
     return {
         "probes": len(probes),
         "people": enrolled_people,
         "rank_1": first / len(probes),
+        "rank_1_above_default_threshold": above_default / len(probes),
         "refused": dict(refused),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
@@ -193,7 +199,10 @@ def main() -> None:
     print(
         f"import: {rate:.1f} photos/s beside {bare['photos_per_s']:.1f} of the bare loop ({rate / bare['photos_per_s']:.0%})"
     )
-    print(f"rank-1: {searched['rank_1']:.2%} of {len(probes)} probes among {searched['people']} people")
+    print(
+        f"rank-1: {searched['rank_1']:.2%} of {len(probes)} probes among {searched['people']} people, "
+        f"{searched['rank_1_above_default_threshold']:.2%} above the default threshold"
+    )
     print(
         f"search: p50 {searched['p50_ms']:.0f} ms, p95 {searched['p95_ms']:.0f} ms beside {model_ms:.0f} ms of the bare model"
     )

@@ -44,8 +44,7 @@ def model(card: ModelCard) -> dict[str, Any]:
         "id": card.id,
         "calibration": None
         if calibration is None
-        else f"{calibration.measured_on}. Measured on LFW as a whole, not per demographic group. "
-        "Beyond the last measured point the rates are a log-linear extrapolation.",
+        else f"{calibration.measured_on}. Beyond the last measured point the rates are a log-linear extrapolation.",
     }
 
 
