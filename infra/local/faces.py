@@ -26,6 +26,7 @@ def start(places: Places) -> Process:
     environment = dict(os.environ) | {
         "CANDID_HOME": str(places.home),
         "CANDID_MODELS": str(places.models),
+        "DEEPFACE_HOME": str(places.deepface),
         "CANDID_AWS_PORT": str(places.aws_port),
         "CANDID_FACES_PORT": str(places.faces_port),
         "PYTHONUNBUFFERED": "1",

@@ -22,7 +22,6 @@ _PASSED_ON: Final = (
     "LANG",
     "TMPDIR",
     "SSL_CERT_FILE",
-    "DEEPFACE_HOME",
     "OMP_NUM_THREADS",
 )
 
@@ -38,7 +37,7 @@ class FunctionConfig:
     memory: int
     variables: tuple[tuple[str, str], ...]
 
-    def environment(self, aws_url: str, models: Path) -> dict[str, str]:
+    def environment(self, aws_url: str, models: Path, deepface: Path) -> dict[str, str]:
         """The whole environment of a worker: Lambda's variables, the function's, the image's, and where the local AWS is."""
         machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         lambda_ = {
@@ -55,7 +54,12 @@ class FunctionConfig:
             "LAMBDA_TASK_ROOT": str(SERVICES),
             "_HANDLER": self.handler,
         }
-        image = {"CANDID_MODELS": str(models), "PYTHONPATH": str(SERVICES), "PYTHONUNBUFFERED": "1"}
+        image = {
+            "CANDID_MODELS": str(models),
+            "DEEPFACE_HOME": str(deepface),
+            "PYTHONPATH": str(SERVICES),
+            "PYTHONUNBUFFERED": "1",
+        }
         return machine | image | lambda_ | dict(self.variables) | {"AWS_ENDPOINT_URL": aws_url}
 
 

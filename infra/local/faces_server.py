@@ -77,7 +77,7 @@ class Functions:
                 return known
             if known:
                 known[1].close()
-            environment = config.environment(self._where.aws_url, self._where.models)
+            environment = config.environment(self._where.aws_url, self._where.models, self._where.deepface)
             size = self._where.workers.get(name.rpartition("-")[2], 1)
             pool = Pool(environment, config.timeout, size, self._where.logs / f"{name}.log")
             self._known[name] = config, pool

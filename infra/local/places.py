@@ -7,6 +7,7 @@
 | ``CANDID_FACES_PORT`` | the functions that see faces, and the token issuer's keys | 4567 |
 | ``CANDID_MODELS`` | the weights | ``models`` in the checkout's ``.candid`` |
 | ``MODEL`` | the face model | ``sface`` |
+| ``DEEPFACE_HOME`` | DeepFace's home, for models named ``deepface:…`` | ``deepface`` in the checkout's ``.candid`` |
 | ``AWS_ENDPOINT_URL`` | a LocalStack that runs already, instead of a local AWS of our own | |
 | ``FACES_WORKERS_EMBED``, ``FACES_WORKERS_SEARCH`` | processes a function | 2, 1 |
 """
@@ -39,6 +40,8 @@ class Places:
     model: str
     models: Path
     samples: Path
+    deepface: Path
+    """DeepFace's home: its weights lie in ``.deepface/weights`` there."""
     foreign_aws: str
     """Address of a LocalStack that somebody else started; empty where the local AWS is ours."""
     workers: Mapping[str, int]
@@ -94,6 +97,7 @@ def read(environ: Mapping[str, str]) -> Places:
         model=environ.get("MODEL") or "sface",
         models=Path(environ.get("CANDID_MODELS") or own / "models").absolute(),
         samples=own / "samples",
+        deepface=Path(environ.get("DEEPFACE_HOME") or own / "deepface").absolute(),
         foreign_aws=(environ.get("AWS_ENDPOINT_URL") or "").rstrip("/"),
         workers={
             name: _number(environ, f"FACES_WORKERS_{name.upper()}", count, 1, 64)

@@ -14,8 +14,22 @@ from urllib.parse import urlsplit
 
 from candid.access.keys import LocalKeys
 from candid.access.principal import Role
+from candid.faces.registry import model_card
 from infra.build import BuildError, build, host_architecture
-from infra.local import agreement, changes, demo, deploy, emulator, faces, gateway, ports, running, saved_state, show
+from infra.local import (
+    agreement,
+    changes,
+    demo,
+    deploy,
+    emulator,
+    faces,
+    gateway,
+    model,
+    ports,
+    running,
+    saved_state,
+    show,
+)
 from infra.local.places import CHECKOUT, STACK, Places
 from infra.local.problems import LocalError
 from infra.local.progress import step
@@ -78,6 +92,7 @@ def _start(now: Running, template: Path) -> dict[str, Any]:
             fetch(places.models, places.samples, say=lambda _: None)
         except FetchError as error:
             raise LocalError(str(error)) from None
+        model.require(places)
     with step("starting the process for the functions that see faces"):
         now.faces = faces.start(places)
         now.save()
@@ -126,6 +141,9 @@ def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
         places.samples,
     )
     demo.enrol(stack)
+    if model_card(places.model).calibration is None:
+        print(f"  No searches: {places.model} has no calibration, so each search must name its threshold as a cosine.")
+        return
     with step("opening a case and searching twice"):
         case = demo.open_case(stack)
         enrolled = demo.search(stack, "person_a_2.jpg", case)

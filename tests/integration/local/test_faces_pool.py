@@ -48,7 +48,7 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     def make(source: str = FUNCTION, *, size: int = 1, timeout: int = 10) -> Pool:
         (tmp_path / "trial.py").write_text(source)
         config = FunctionConfig("candid-trial", "arn:trial", "trial.handler", timeout, 512, (("GALLERY_TABLE", "t"),))
-        environment = config.environment("http://127.0.0.1:1", tmp_path) | {
+        environment = config.environment("http://127.0.0.1:1", tmp_path, tmp_path) | {
             "PYTHONPATH": str(tmp_path),
             "LAMBDA_TASK_ROOT": str(tmp_path),
         }
