@@ -22,11 +22,8 @@ def searches(enrolled: Search, stranger: Search) -> None:
     """Both answers, each under a sentence that says what was asked."""
     out = console()
     _search(out, "Search 1: another photo of a person whom Lakeside has booked", enrolled)
-    _search(
-        out,
-        f"Search 2: a person whom Lakeside has never booked (only {RIDGEPORT} has, and agencies never see each other)",
-        stranger,
-    )
+    _search(out, "Search 2: a person whom Lakeside has never booked", stranger)
+    out.print(f"({RIDGEPORT} has booked that person; agencies never see each other's galleries.)", style="dim")
 
 
 def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: bool) -> None:
