@@ -58,8 +58,10 @@ def invocation_url(places: Places, function: str) -> str:
 
 def _environment(places: Places) -> dict[str, str]:
     state = places.aws_state
+    # A killed emulator leaves the functions' unpacked code here.
     scratch = state / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    saved_state.forget(scratch)
+    scratch.mkdir(parents=True)
     passed = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE") if name in os.environ}
     proxies = {
         f"MINISTACK_LAMBDA_PROXY_{STACK}-{name}": invocation_url(places, f"{STACK}-{name}") for name in FACE_FUNCTIONS
