@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -9,6 +11,8 @@ from candid.cli.answers import FaceResult, Search, Threshold
 from candid.cli.rendering.faces import place
 from candid.cli.rendering.tables import row, table
 from candid.cli.rendering.words import NONE, day, expected, minute, odds, plural, similarity
+
+_EXPECTED: Final = "Expected false\ncandidates"
 
 
 def search(told: Search, *, links: bool) -> list[RenderableType]:
@@ -46,8 +50,9 @@ def _result(result: FaceResult, *, several: bool, links: bool) -> list[Renderabl
         "Booked",
         "Similarity",
         "As alike by chance",
-        "Expected false candidates",
-        right=("Rank", "Similarity", "Expected false candidates"),
+        _EXPECTED,
+        right=("Rank", "Similarity", _EXPECTED),
+        whole=("Rank", "Booked", "Similarity"),
     )
     for one in result.candidates:
         row(

@@ -9,12 +9,23 @@ from rich.table import Table
 from rich.text import Text
 
 
-def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
-    """An empty table. ``right`` names the columns of numbers."""
-    to_the_right = set(right)
-    made = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
+def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = (), title: str | None = None) -> Table:
+    """An empty table. ``right`` names the columns of numbers, ``whole`` those that a narrow terminal must not break."""
+    to_the_right, unbroken = set(right), set(whole)
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for name in columns:
-        made.add_column(Text(name), justify="right" if name in to_the_right else "left", overflow="fold")
+        made.add_column(
+            Text(name),
+            justify="right" if name in to_the_right else "left",
+            overflow="fold",
+            no_wrap=name in unbroken,
+        )
     return made
 
 
