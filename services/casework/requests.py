@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.casework.cases import CaseState, NewCase
 from candid.gallery.fields import Label
 from candid.http.kinds import ContentType, Cursor, Id
+from candid.moments import Moment, in_order
 
 
 class _Request(BaseModel):
@@ -47,7 +48,13 @@ class SearchQuery(_Request):
 
     case_id: Id | None = None
     officer: Label | None = None
-    searched_from: AwareDatetime | None = None
-    searched_before: AwareDatetime | None = None
+    searched_from: Moment | None = None
+    searched_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Cursor | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not in_order(self.searched_from, self.searched_before):
+            raise ValueError("searched_from must lie before searched_before")
+        return self

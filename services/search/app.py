@@ -64,21 +64,23 @@ def work() -> Work:
 def search() -> Answer:
     """Search the gallery with a probe, under a case."""
     who = edge.principal(Permission.SEARCH)
-    event = edge.api.current_event
-    claim = Claim.of(edge.header("Idempotency-Key"), who.agency, who.user, "search", raw(event))
-    answered = work().searches.make(who, _asked(), claim)
+    asked, said = _asked()
+    claim = Claim.of(edge.header("Idempotency-Key"), who.agency, who.user, "search", said)
+    answered = work().searches.make(who, asked, claim)
     found = sum(len(result["candidates"]) for result in answered["results"])
     edge.metrics.add_metric("Searches", MetricUnit.Count, 1)
     edge.metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, found)
     return edge.json(HTTPStatus.CREATED, with_photo_links(answered, work().photos_bucket, edge.photo_link_issued))
 
 
-def _asked() -> SearchRequest:
+def _asked() -> tuple[SearchRequest, bytes]:
+    """What is asked, and the bytes that a retry of it repeats: of a form its parts, since each sending draws a new boundary."""
     event = edge.api.current_event
     if media_type(event) == "multipart/form-data":
         parts = multipart.parse(edge.header("Content-Type") or "", raw(event), ("request", "probe"))
-        return validate(load_json(parts["request"]), SearchMembers).to_domain(parts["probe"])
-    return parse_json(event, SearchBody).with_probe()
+        asked = validate(load_json(parts["request"]), SearchMembers).to_domain(parts["probe"])
+        return asked, parts["request"] + b"\0" + parts["probe"]
+    return parse_json(event, SearchBody).with_probe(), raw(event)
 
 
 @edge.api.post("/v1/comparisons")

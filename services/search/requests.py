@@ -6,13 +6,14 @@ import base64
 import binascii
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.casework.searches import SearchRequest
 from candid.gallery.index import Filter
 from candid.gallery.intake import DEFAULT_COLLECTION
 from candid.gallery.thresholds import Wanted
 from candid.http.kinds import CollectionName, Id
+from candid.moments import Moment, in_order
 
 
 def _base64(text: str) -> str:
@@ -41,7 +42,8 @@ class ThresholdRequest(_Request):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if len(self.model_fields_set) != 1:
+        # A null is no threshold: taken for one, it would quietly be the default.
+        if len(self.model_fields_set) != 1 or None in self.model_dump(exclude_unset=True).values():
             raise ValueError("must have exactly one of fmr, similarity, expected_false_candidates and cosine")
         return self
 
@@ -54,8 +56,15 @@ class FilterRequest(_Request):
     """What of the gallery is searched."""
 
     agency: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
-    booked_from: AwareDatetime | None = None
-    booked_before: AwareDatetime | None = None
+    booked_from: Moment | None = None
+    booked_before: Moment | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        # An empty range would answer "no candidate", which reads as a finding and is a slip.
+        if not in_order(self.booked_from, self.booked_before):
+            raise ValueError("booked_from must lie before booked_before")
+        return self
 
 
 class SearchMembers(_Request):

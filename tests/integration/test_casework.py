@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candid.casework.policy import parse, policy
+from candid.casework.policy import policy
 from casework import app
 from tests.contract.openapi import conforms
 from tests.gateway import Caller
@@ -138,14 +138,35 @@ def test_an_auditor_reads_and_changes_nothing(officer: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "query",
     [
-        b"not toml [",
-        b'version = "1"',
-        b'version="1"\n[purposes]\na={title="A"}\n[probe_sources]\n[list]\ncap=51\ndefault=20\n'
-        b"[threshold]\nfmr=1e-4\nexpected_false_candidates=1\nloosest_fmr=1e-2\n[faces]\nall=false\n",
+        {"searched_from": "2026"},
+        {"searched_from": "20260101"},
+        {"searched_from": "2026-01-01T00:00:00"},
+        {"searched_from": "0001-01-01T00:00:00+14:00"},
+        {"searched_before": "9999-12-31T23:59:59-14:00"},
+        {"searched_from": "2026-02-01T00:00:00Z", "searched_before": "2026-01-01T00:00:00Z"},
+        {"case_id": "17"},
+        {"officer": ""},
+        {"limit": "0"},
+        {"limit": "101"},
+        {"state": "open"},
+        {"cursor": "bm9uc2Vuc2U"},
     ],
 )
-def test_a_policy_that_is_none_stops_the_function_from_starting(text: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - tomllib's own error is one
-        parse(text)
+def test_a_listing_says_what_is_wrong_with_its_filter(officer: Caller, query: dict[str, str]) -> None:
+    answer = officer("GET", "/v1/searches", query=query)
+    assert answer.status == 400
+    assert conforms(answer.body, "Problem")
+
+
+def test_a_listing_takes_times_of_any_offset(officer: Caller) -> None:
+    query = {"searched_from": "2026-01-01T00:00:00.123456789-08:00", "searched_before": "2026-01-02T00:00:00z"}
+    assert officer("GET", "/v1/searches", query=query).body == {"searches": []}
+
+
+def test_another_agencys_cases_are_never_listed(officer: Caller) -> None:
+    officer("POST", "/v1/cases", CASE)
+    stranger = as_other(officer, agency="washington")
+    for query in ({}, {"state": "open"}, {"officer": "det.lee"}):
+        assert stranger("GET", "/v1/cases", query=query).body == {"cases": []}

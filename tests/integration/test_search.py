@@ -216,10 +216,10 @@ def test_no_face_and_no_image_are_refused_by_name(shared: Gallery, case_id: str)
         (grey, 422, "NO_FACE"),
         (b"not an image at all", 415, "IMAGE_FORMAT_UNSUPPORTED"),
         (portrait("person_a_1")[:5000], 422, "IMAGE_UNREADABLE"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(40), 422, "IMAGE_UNREADABLE"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), 415, "IMAGE_FORMAT_UNSUPPORTED"),
     ):
         answer = search(shared, request(case_id, probe=encoded(data)))
-        assert (answer.status, answer.body["reason"]) in {(status, reason), (415, "IMAGE_FORMAT_UNSUPPORTED")}
+        assert (answer.status, answer.body["reason"]) == (status, reason)
         assert conforms(answer.body, "Problem")
 
 
@@ -253,11 +253,16 @@ def test_a_source_that_the_policy_forbids_is_refused_by_its_rule(shared: Gallery
         ({"max_candidates": "20"}, "max_candidates"),
         ({"threshold": {}}, "threshold"),
         ({"threshold": {"fmr": 1e-4, "similarity": 80}}, "threshold"),
+        ({"threshold": {"fmr": None}}, "threshold"),
         ({"threshold": {"fmr": 0}}, "threshold.fmr"),
         ({"threshold": {"similarity": 101}}, "threshold.similarity"),
         ({"face": -1}, "face"),
         ({"face": "any"}, "face"),
         ({"filters": {"booked_from": "2026-01-01"}}, "filters.booked_from"),
+        ({"filters": {"booked_from": "20260101"}}, "filters.booked_from"),
+        ({"filters": {"booked_from": 1767225600}}, "filters.booked_from"),
+        ({"filters": {"booked_before": "0001-01-01T00:00:00+14:00"}}, "filters.booked_before"),
+        ({"filters": {"booked_from": "2026-02-01T00:00:00Z", "booked_before": "2026-01-01T00:00:00Z"}}, "filters"),
         ({"probe": "!!!!"}, "probe"),
         ({"probe_id": "00000000-0000-4000-8000-000000000000"}, "(body)"),
         ({"officer": "det.ray"}, "officer"),
@@ -303,6 +308,8 @@ def test_a_comparison_that_fails_says_which_image_is_at_fault(shared: Gallery) -
     answer = shared.search("POST", "/v1/comparisons", body)
     assert answer.status == 422
     assert answer.body["detail"].startswith("Image b: ")
+    indexed = shared.search("POST", "/v1/comparisons", body | {"face": 1})
+    assert (indexed.status, indexed.body["detail"][:9]) == (400, "Image a: ")
 
 
 def test_detection_shows_every_face_with_landmarks_pose_and_quality(shared: Gallery) -> None:

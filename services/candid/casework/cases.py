@@ -121,7 +121,7 @@ class Cases:
         case = self.expect(agency, case_id)
         if case.state is not CaseState.OPEN:
             raise Conflict("The case is closed. Open another to search under.")
-        self.policy.require_purpose(case.purpose)
+        self.policy.require_purpose_still(case.purpose)
         return case
 
     def close(self, who: Principal, case_id: str) -> Case:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from candid.casework import answer
-from candid.errors import PhotoRefused
+from candid.errors import InvalidRequest, PhotoRefused
 from candid.faces.detector import Detection
 from candid.faces.engine import FaceEngine
 from candid.faces.image import Pixels, decode
@@ -20,7 +20,7 @@ class Examination:
     engine: FaceEngine
 
     def compare(self, image_a: bytes, image_b: bytes, choice: Choice) -> dict[str, Any]:
-        """How alike one face of each image is. Raises ``PhotoRefused`` whose sentence names the image."""
+        """How alike one face of each image is. Raises ``PhotoRefused`` or ``InvalidRequest`` whose sentence names the image."""
         first, second = self._one(image_a, choice, "a"), self._one(image_b, choice, "b")
         rows = [self.engine.templates(pixels, [faces[index]])[0] for pixels, faces, index in (first, second)]
         return {
@@ -46,6 +46,6 @@ class Examination:
             pixels = decode(data)
             faces = self.engine.detect(pixels)
             chosen = probe_face(faces, choice)
-        except PhotoRefused as error:
+        except (PhotoRefused, InvalidRequest) as error:
             raise type(error)(f"Image {name}: {error}", **error.members) from None
         return pixels, faces, next(i for i, face in enumerate(faces) if face is chosen)

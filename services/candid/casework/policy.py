@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from candid.errors import InvalidRequest, PolicyRefusal
 
@@ -19,21 +22,71 @@ LEAST_LIST: Final = 2
 MOST_LIST: Final = 50
 """A list of one would be taken for an identification (FBI NGI guide)."""
 
+Text = Annotated[str, Field(min_length=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Length = Annotated[int, Field(ge=LEAST_LIST, le=MOST_LIST)]
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
+
+class _Table(BaseModel):
+    """A table of the file. Strict, because a rule read loosely is another rule: ``allowed = "false"`` must not allow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Purpose(_Table):
     """What a case may be for. One that ``needs_approval`` is refused until approvals exist."""
 
-    title: str
+    title: Text
     needs_approval: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(_Table):
     """Where a probe may come from, or ``why`` it may not."""
 
     allowed: bool
     why: str = ""
+
+    @model_validator(mode="after")
+    def _explained(self) -> Self:
+        if not self.allowed and not self.why:
+            raise ValueError("a source that is not allowed says why")
+        return self
+
+
+class _List(_Table):
+    cap: Length
+    default: Length
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.default > self.cap:
+            raise ValueError("default is at most cap")
+        return self
+
+
+class _Threshold(_Table):
+    fmr: Rate
+    expected_false_candidates: Annotated[float, Field(gt=0)]
+    loosest_fmr: Rate
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.fmr > self.loosest_fmr:
+            raise ValueError("fmr is at most loosest_fmr")
+        return self
+
+
+class _Faces(_Table):
+    all: bool
+
+
+class _File(_Table):
+    version: Text
+    purposes: Annotated[dict[str, Purpose], Field(min_length=1)]
+    probe_sources: Annotated[dict[str, Source], Field(min_length=1)]
+    list: _List
+    threshold: _Threshold
+    faces: _Faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +123,16 @@ class Policy:
                 policy=f"purposes.{name}.needs_approval",
             )
 
+    def require_purpose_still(self, name: str) -> None:
+        """``require_purpose`` for a case opened under an earlier policy: what the list has lost is a ``PolicyRefusal`` too."""
+        if name not in self.purposes:
+            raise PolicyRefusal(
+                "The case's purpose is not one of the policy's any more. Open a case with one of these: "
+                f"{', '.join(self.purposes)}.",
+                policy="purposes",
+            )
+        self.require_purpose(name)
+
     def require_source(self, name: str) -> None:
         """Raise ``PolicyRefusal`` for a source that probes may not come from."""
         source = self.sources.get(name)
@@ -96,7 +159,7 @@ class Policy:
     def list_length(self, asked: int | None) -> int:
         """How long a candidate list may be. Raises ``PolicyRefusal`` for a longer one than the cap."""
         if asked is None:
-            return min(self.list_default, self.list_cap)
+            return self.list_default
         if asked > self.list_cap:
             raise PolicyRefusal(f"A candidate list has at most {self.list_cap} candidates.", policy="list.cap")
         return asked
@@ -109,27 +172,23 @@ def policy() -> Policy:
 
 
 def parse(data: bytes) -> Policy:
-    """The policy that a file's bytes hold. Raises ``ValueError``."""
+    """The policy that a file's bytes hold. Raises ``ValueError`` whose sentence names the member and what is wrong with it."""
     try:
-        told: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-        parsed = Policy(
-            version=str(told["version"]),
-            sha256=hashlib.sha256(data).hexdigest(),
-            purposes={name: Purpose(**entry) for name, entry in told["purposes"].items()},
-            sources={name: Source(**entry) for name, entry in told["probe_sources"].items()},
-            list_cap=int(told["list"]["cap"]),
-            list_default=int(told["list"]["default"]),
-            default_fmr=float(told["threshold"]["fmr"]),
-            default_expected_false_candidates=float(told["threshold"]["expected_false_candidates"]),
-            loosest_fmr=float(told["threshold"]["loosest_fmr"]),
-            all_faces=bool(told["faces"]["all"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"policy.toml is not a policy: {error}") from error
-    if not LEAST_LIST <= parsed.list_default <= parsed.list_cap <= MOST_LIST:
-        raise ValueError("policy.toml: a list has 2 to 50 candidates, and the default is at most the cap.")
-    if not 0 < parsed.default_fmr <= parsed.loosest_fmr <= 1 or parsed.default_expected_false_candidates <= 0:
-        raise ValueError(
-            "policy.toml: 0 < threshold.fmr ≤ threshold.loosest_fmr ≤ 1, and expected_false_candidates above 0."
-        )
-    return parsed
+        told = _File.model_validate(tomllib.loads(data.decode("utf-8")))
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False))
+        raise ValueError(f"policy.toml is not a policy. {'; '.join(wrong)}.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"policy.toml is not TOML. {error}.") from error
+    return Policy(
+        version=told.version,
+        sha256=hashlib.sha256(data).hexdigest(),
+        purposes=MappingProxyType(told.purposes),
+        sources=MappingProxyType(told.probe_sources),
+        list_cap=told.list.cap,
+        list_default=told.list.default,
+        default_fmr=told.threshold.fmr,
+        default_expected_false_candidates=told.threshold.expected_false_candidates,
+        loosest_fmr=told.threshold.loosest_fmr,
+        all_faces=told.faces.all,
+    )

@@ -6,6 +6,7 @@ better one, and must know what it is worth. Nothing is answered that is not stor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ class Searches:
             "notice": answer.notice(self.engine.card),
             "policy": self.policy.mark,
         }
-        return self._store(who, body, claim)
+        return self._store(who, body, hashlib.sha256(data).hexdigest(), claim)
 
     def _allowed(self, asked: SearchRequest) -> int:
         """How many candidates may be listed. Raises for what the policy or the model does not allow, before any face is seen."""
@@ -143,7 +144,7 @@ class Searches:
         face = probe_face(faces, choice)
         return [(next(i for i, one in enumerate(faces) if one is face), face)]
 
-    def _store(self, who: Principal, body: dict[str, Any], claim: Claim | None) -> dict[str, Any]:
+    def _store(self, who: Principal, body: dict[str, Any], probe_sha256: str, claim: Claim | None) -> dict[str, Any]:
         text = json.dumps(body, separators=(",", ":"), allow_nan=False)
         if len(text.encode()) > MAX_ANSWER_BYTES:
             raise InvalidRequest("The answer is too long to be stored. Search fewer faces, or ask for a shorter list.")
@@ -153,6 +154,8 @@ class Searches:
             "sk": "SEARCH",
             "answer": text,
             "candidates": candidates,
+            # An upload link lives on after the search: this tells whether what lies there still is what was searched.
+            "probe_sha256": probe_sha256,
             "agency_kind": f"{who.agency}#SEARCH",
             "agency_officer": f"{who.agency}#SEARCH#{who.user}",
             "agency_case": f"{who.agency}#{body['case_id']}",

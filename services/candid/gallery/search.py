@@ -1,7 +1,8 @@
 """Searching the gallery: the nearest templates, made true by the table, cut by a threshold, one a subject.
 
-The index gives the order and the table the facts: what is tombstoned, replaced or of another model is no candidate, whatever
-an index that lags behind may say. Not here: who may search, or what is stored of it (``casework``).
+The index gives the order and the table the facts: what is tombstoned, replaced, of another model or (by the table) booked
+outside the filter is no candidate, whatever an index that lags behind may say. Not here: who may search, or what is stored of
+it (``casework``).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class GallerySearch:
             nearest = self.index.search(partitions, probe, k, where)
             cut = threshold(nearest.searched)
             above = [one for one in nearest.neighbours if one.score >= cut.cosine]
-            candidates = self._candidates(above, most, per_subject, known)
+            candidates = self._candidates(above, most, per_subject, where or Filter(), known)
             # All that lies above the threshold has been seen, or the index gives no more.
             if len(candidates) == most or len(above) < k or k == MAX_K:
                 return Found(tuple(candidates), cut, nearest.searched, nearest.exact)
@@ -77,6 +78,7 @@ class GallerySearch:
         above: Sequence[Neighbour],
         most: int,
         per_subject: bool,
+        where: Filter,
         known: dict[tuple[Partition, str], tuple[Booking, Photo] | None],
     ) -> list[Candidate]:
         candidates: list[Candidate] = []
@@ -89,6 +91,8 @@ class GallerySearch:
                 if facts is None:
                     continue
                 booking, photo = facts
+                if not _lies_in(booking, where):
+                    continue
                 subject = (booking.agency, booking.subject_id)
                 if per_subject and subject in subjects:
                     continue
@@ -116,6 +120,15 @@ class GallerySearch:
             if photo.face_id == str(neighbour.id) and photo.state is PhotoState.ENROLLED and photo.model == self.model:
                 return booking, photo
         return None
+
+
+def _lies_in(booking: Booking, where: Filter) -> bool:
+    if where == Filter():
+        return True
+    if booking.booked_at is None:
+        return False
+    after = where.booked_from is None or where.booked_from <= booking.booked_at
+    return after and (where.booked_before is None or booking.booked_at < where.booked_before)
 
 
 def _name(neighbour: Neighbour) -> tuple[Partition, str]:
