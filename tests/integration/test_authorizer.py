@@ -44,7 +44,7 @@ class Issuer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def token(self, **changes: Any) -> str:
         now = int(time.time())
@@ -61,9 +61,15 @@ class Issuer:
         return jwt.encode(claims, self.keys._private, algorithm="RS256", headers={"kid": self.keys.key_id})
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One key pair for all tests: making one takes long."""
+    return tmp_path_factory.mktemp("keys")
+
+
 @pytest.fixture
-def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    running = Issuer(tmp_path / "keys")
+def issuer(keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    running = Issuer(keys)
     monkeypatch.setenv("TOKEN_ISSUER", running.url)
     monkeypatch.setenv("TOKEN_JWKS_URL", f"{running.url}/.well-known/jwks.json")
     monkeypatch.setenv("TOKEN_AUDIENCE", "candid")

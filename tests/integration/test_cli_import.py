@@ -11,6 +11,7 @@ import pytest
 from tests.unit.cli.running import candid, interrupted
 from tests.unit.cli.server import World, local_file, serving
 
+pytestmark = pytest.mark.slow
 AGENCY = ("--agency", "washington-county")
 JPEG = b"\xff\xd8\xff\xe0 "
 
@@ -232,7 +233,6 @@ def test_nobody_at_the_address_is_one_sentence(tmp_path: Path) -> None:
     assert ran.json["api"]["answers"] is False
 
 
-@pytest.mark.slow
 def test_ten_thousand_rows_are_streamed_over_few_connections(world: World, tmp_path: Path) -> None:
     photo(tmp_path, "same.jpg")
     path = manifest(tmp_path, *(f"same.jpg,B-{at},S-{at},2024-01-01" for at in range(10_000)))
