@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from candid import aws
-from candid.aws import dependency
+from candid.aws import dependency, error_code
+from candid.errors import InvalidRequest
 from candid.tables import Item, from_item
 
+_FOREIGN: Final = "The cursor is not one of this listing. Use next_cursor of the page before, with the same filters."
 _MOST_READS: Final = 20
 # A filter that matches little could read the whole listing: after this many reads the page is given as it is, with a cursor.
 FIRST: Final = "0"
@@ -35,11 +39,13 @@ class Listing:
     equals: Mapping[str, str] = field(default_factory=dict)
 
     def page(self, limit: int, start: Item | None = None) -> tuple[list[Item], Item | None]:
-        """Up to ``limit`` items and the key to continue after, None at the end. Raises ``DependencyUnavailable``."""
+        """Up to ``limit`` items and the key to continue after, None at the end. Raises ``DependencyUnavailable``, and
+        ``InvalidRequest`` for a ``start`` that is no key of this listing."""
+        if start:
+            self._check(start)
         found: list[Item] = []
         for _ in range(_MOST_READS):
-            with dependency("its tables"):
-                answer = aws.dynamodb().query(**(self._query(limit) | ({"ExclusiveStartKey": start} if start else {})))
+            answer = self._read(limit, start)
             found += answer["Items"]
             start = answer.get("LastEvaluatedKey")
             if not start or len(found) > limit:
@@ -47,6 +53,22 @@ class Listing:
         if len(found) > limit:
             start = {name: found[limit - 1][name] for name in ("pk", "sk", self.hash_name, self.range_name)}
         return [from_item(item) for item in found[:limit]], start
+
+    def _read(self, limit: int, start: Item | None) -> Any:
+        try:
+            with dependency("its tables"):
+                return aws.dynamodb().query(**(self._query(limit) | ({"ExclusiveStartKey": start} if start else {})))
+        except ClientError as error:
+            if start and error_code(error) == "ValidationException":
+                raise InvalidRequest(_FOREIGN) from None
+            raise
+
+    def _check(self, start: Item) -> None:
+        """A cursor can be forged: its key must lie in this listing."""
+        names = {"pk", "sk", self.hash_name, self.range_name}
+        within = start.keys() == names and start[self.hash_name] == {"S": self.hash_value}
+        if not within or not self.low <= start[self.range_name].get("S", "") <= self.high:
+            raise InvalidRequest(_FOREIGN)
 
     def _query(self, limit: int) -> dict[str, Any]:
         # Every name is an alias: DynamoDB reserves words such as "at" and "state".

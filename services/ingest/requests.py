@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
 from candid.http.kinds import CollectionName, ContentType, Cursor
+from candid.moments import Moment, in_order
 
 
 class _Request(BaseModel):
@@ -73,8 +74,14 @@ class ListQuery(_Request):
 
     state: Literal["awaiting_photo", "received", "enrolled", "rejected", "deleting"] | None = None
     collection: CollectionName | None = None
-    booked_from: AwareDatetime | None = None
-    booked_before: AwareDatetime | None = None
+    booked_from: Moment | None = None
+    booked_before: Moment | None = None
     booking_number: Label | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Cursor | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not in_order(self.booked_from, self.booked_before):
+            raise ValueError("booked_from must lie before booked_before")
+        return self

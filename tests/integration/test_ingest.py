@@ -223,6 +223,37 @@ def test_a_listing_is_filtered_by_date_state_collection_and_number(
     assert [booking["booking_number"] for booking in answer.body["bookings"]] == expected
 
 
+def test_a_forged_cursor_is_refused(clerk: Caller) -> None:
+    for number in "123":
+        clerk("POST", "/v1/bookings", BOOKING | {"booking_number": number})
+    cursor = clerk("GET", "/v1/bookings", query={"limit": "1"}).body["next_cursor"]
+    told = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    for change in ({"agency_key": "lane-county"}, {"nonsense": "x"}):
+        forged = (
+            base64.urlsafe_b64encode(json.dumps(told | {"key": told["key"] | change}).encode()).decode().rstrip("=")
+        )
+        answer = clerk("GET", "/v1/bookings", query={"limit": "1", "cursor": forged})
+        assert answer.status == 400
+        assert "lane-county" not in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"booked_from": "2026-03-02T00:00:00Z", "booked_before": "2026-03-01T00:00:00Z"},
+        {"booked_from": "0001-01-01T00:00:00+14:00"},
+        {"booked_before": "20260101"},
+        {"limit": "0"},
+        {"state": "erased"},
+        {"agency": "lane-county"},
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_refused(clerk: Caller, query: dict[str, str]) -> None:
+    answer = clerk("GET", "/v1/bookings", query=query)
+    assert answer.status == 400
+    assert conforms(answer.body, "Problem")
+
+
 def test_a_cursor_of_another_listing_or_agency_is_refused(clerk: Caller) -> None:
     for number in "123":
         clerk("POST", "/v1/bookings", BOOKING | {"booking_number": number})
@@ -243,6 +274,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"subject_id": 7}, "subject_id"),
     ({"booked_at": "2026-03-01T10:00:00"}, "booked_at"),
     ({"booked_at": "2999-03-01T10:00:00Z"}, "booked_at"),
+    ({"booked_at": "20260101"}, "booked_at"),
+    ({"booked_at": 1767225600}, "booked_at"),
+    ({"booked_at": "0001-01-01T00:00:00+14:00"}, "booked_at"),
     ({"collection": "../x"}, "collection"),
     ({"collection": "bookings\n"}, "collection"),
     ({"photos": []}, "photos"),

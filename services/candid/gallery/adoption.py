@@ -68,9 +68,6 @@ def read_fields(metadata: Mapping[str, str]) -> DropFields | Rejection:
             MISSING, f"The photo was dropped without {_listed(missing)}. Drop it again with that as object metadata."
         )
     try:
-        # From JSON's side booked-at would also be taken as a number of seconds, without an offset.
-        if own["booked-at"].replace(".", "", 1).lstrip("+-").isdigit():
-            return Rejection(INVALID, _SENTENCES["booked-at"])
         drop = _Drop.model_validate(own)
     except ValidationError as error:
         place = str(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from candid.moments import Moment
 from candid.tables import now
 
 MAX_FIELDS: Final = 32
@@ -30,4 +31,4 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterVal
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_\-]{1,64}\z")]
 FieldValue = Annotated[str, StringConstraints(max_length=1024)]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=MAX_FIELDS)]
-BookedAt = Annotated[AwareDatetime, AfterValidator(_plausible)]
+BookedAt = Annotated[Moment, AfterValidator(_plausible)]
