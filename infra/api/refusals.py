@@ -48,7 +48,7 @@ _TOO_LARGE: Final = Refusal(
     413,
     "image-too-large",
     "The image is too large",
-    "A request may have 10 MB. Get an upload link for a larger image (POST /v1/probes, POST /v1/bookings).",
+    "A request may have about 6 MB. Get an upload link for a larger image (POST /v1/probes, POST /v1/bookings).",
 )
 _UNSUPPORTED: Final = Refusal(
     415,

@@ -28,7 +28,9 @@ _CONFIG = Config(
     read_timeout=8,
     retries={"mode": "standard", "max_attempts": 3},
     signature_version="s3v4",
-    s3={"us_east_1_regional_endpoint": "regional"},
+    # Links name the Region's own host: the global one redirects for a new bucket, and a redirect breaks the signature. (An
+    # endpoint that is an IP address, as on a laptop, keeps the bucket in the path.)
+    s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
 )
 _PLAIN = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 3})
 

@@ -57,11 +57,12 @@ def upload_link(bucket: str, key: str, content_type: str) -> UploadLink:
     return UploadLink(post["url"], post["fields"], expires_at)
 
 
-def view_link(bucket: str, key: str) -> tuple[str, datetime]:
-    """A link that shows the object for five minutes, and when it ends."""
+def view_link(bucket: str, key: str, version_id: str | None = None) -> tuple[str, datetime]:
+    """A link that shows the object (this version of it, where one is named) for five minutes, and when it ends."""
     expires_at = now() + timedelta(seconds=VIEW_LINK_SECONDS)
+    version = {"VersionId": version_id} if version_id else {}
     url = aws.s3().generate_presigned_url(
-        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=VIEW_LINK_SECONDS
+        "get_object", Params={"Bucket": bucket, "Key": key, **version}, ExpiresIn=VIEW_LINK_SECONDS
     )
     return url, expires_at
 

@@ -12,7 +12,7 @@ from candid.tables import timestamp
 
 
 def booking(record: Booking, *, photos: bool = True) -> dict[str, Any]:
-    """A booking; with ``photos``, where each of them stands."""
+    """A booking; with ``photos``, its own fields and where each photo stands (a page of them would be too long for an answer)."""
     return present(
         booking_id=record.booking_id,
         agency=record.agency,
@@ -21,7 +21,7 @@ def booking(record: Booking, *, photos: bool = True) -> dict[str, Any]:
         subject_id=record.subject_id,
         booked_at=timestamp(record.booked_at) if record.booked_at else None,
         disposition=record.disposition.value,
-        fields=dict(record.fields),
+        fields=dict(record.fields) if photos else None,
         state=record.state.value,
         created_at=timestamp(record.created_at),
         photos=[_photo(photo) for photo in record.photos] if photos else None,

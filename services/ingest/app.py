@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from candid import settings
 from candid.access.principal import Permission
-from candid.errors import CandidError, InvalidRequest
+from candid.errors import CandidError, DependencyUnavailable, InvalidRequest
 from candid.gallery.catalog import BookingState, Catalog
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
 from candid.http import cursors, problem
@@ -51,19 +51,32 @@ def create_booking() -> Answer:
 def create_bookings() -> Answer:
     """Register up to a hundred bookings, each on its own."""
     who = edge.principal(Permission.WRITE_BOOKINGS)
-    results = [_one_of_batch(who.agency, item) for item in parse_json(edge.api.current_event, BatchRequest).bookings]
+    results: list[dict[str, Any]] = []
+    down: DependencyUnavailable | None = None
+    for item in parse_json(edge.api.current_event, BatchRequest).bookings:
+        try:
+            if down:  # What does not answer is not asked a hundred times: the rest is to be sent again.
+                raise down
+            results.append(_one_of_batch(who.agency, item))
+        except CandidError as error:
+            down = error if isinstance(error, DependencyUnavailable) else down
+            results.append(_refused(problem.document(error)))
+        except Exception as error:
+            # The bookings before this one are registered, and their links must reach the caller.
+            edge.report(error)
+            results.append(_refused(problem.internal(edge.api.lambda_context.aws_request_id)))
     registered = sum(result["status"] == HTTPStatus.CREATED for result in results)
     edge.metrics.add_metric("BookingsRegistered", MetricUnit.Count, registered)
     return edge.json(HTTPStatus.OK, {"results": results})
 
 
 def _one_of_batch(agency: str, item: Any) -> dict[str, Any]:
-    try:
-        record, expected = intake().register(agency, validate(item, BookingRequest).to_domain())
-    except CandidError as error:
-        document = problem.document(error)
-        return {"status": document["status"], "problem": document}
+    record, expected = intake().register(agency, validate(item, BookingRequest).to_domain())
     return {"status": int(HTTPStatus.CREATED), "booking": answers.created(record, expected)}
+
+
+def _refused(document: dict[str, Any]) -> dict[str, Any]:
+    return {"status": document["status"], "problem": document}
 
 
 @edge.api.get("/v1/bookings")

@@ -121,6 +121,8 @@ def _candidates(engine: FaceEngine, found: Sequence[Candidate], searched: int) -
             "subject_id": one.booking.subject_id,
             "booked_at": timestamp(one.booking.booked_at) if one.booking.booked_at else None,
             "photo_id": one.photo.photo_id,
+            # The photo that was compared, whatever lies under its key by now.
+            "photo_version": one.photo.version_id,
             "face_id": one.photo.face_id,
             "view": one.photo.view.value,
             "score": score(meaning),

@@ -22,7 +22,7 @@ def with_photo_links(answer: dict[str, Any], bucket: str, issued: Callable[[str,
             where = PhotoKey(
                 candidate["agency"], candidate["collection"], candidate["booking_id"], candidate["photo_id"]
             )
-            url, expires_at = storage.view_link(bucket, str(where))
+            url, expires_at = storage.view_link(bucket, str(where), candidate.get("photo_version"))
             candidate |= {"photo_url": url, "photo_url_expires_at": timestamp(expires_at)}
             issued(shown["search_id"], where.booking_id, where.photo_id)
     return shown

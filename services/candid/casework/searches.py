@@ -185,7 +185,9 @@ class Searches:
                 raise
             if claim and (earlier := claim.earlier_result(self.stored.table)):
                 return self.stored.expect(who.agency, earlier)
-            raise Conflict("The case was closed while the search was made. Nothing was stored.") from None
+            raise Conflict(
+                "The case was closed while the search was made. The search was not stored; its probe expires."
+            ) from None
         return body
 
 

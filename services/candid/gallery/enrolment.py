@@ -156,7 +156,7 @@ class Enrolment:
             state = PhotoState.REMOVED if photo.sha256 is not None else PhotoState.AWAITING_UPLOAD
             return self._write(booking, lease, replace(blank, state=state), None, watch)
         digest = sha256(stored.data).hexdigest()
-        if self._stands(key, photo, stored, digest, watch):
+        if self._stands(booking, photo, stored, digest, watch):
             return Kind.UNCHANGED, photo
         blank = replace(blank, sha256=digest, version_id=stored.version_id, model=self.engine.card.id)
         with watch.part("table"):
@@ -165,7 +165,7 @@ class Enrolment:
             return self._settle(booking, lease, blank, completed, watch)
         return self._settle(completed, lease, blank, read_face(self.engine, stored.data, watch), watch)
 
-    def _stands(self, key: PhotoKey, photo: Photo, stored: StoredObject, digest: str, watch: Stopwatch) -> bool:
+    def _stands(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str, watch: Stopwatch) -> bool:
         """Whether row and index are as this object makes them; an open announcement aside."""
         if (photo.sha256, photo.version_id, photo.model) != (digest, stored.version_id, self.engine.card.id):
             return False
@@ -174,7 +174,9 @@ class Enrolment:
         if photo.state is not PhotoState.ENROLLED or photo.face_id is None or photo.face_ids != {photo.face_id}:
             return False
         with watch.part("index"):
-            return bool(self.index.get(Partition(key.agency, key.collection), [uuid.UUID(photo.face_id)]))
+            held = self.index.get(Partition(booking.agency, booking.collection), [uuid.UUID(photo.face_id)])
+        # Labels too: a correction whose note was lost would otherwise never reach the index.
+        return bool(held) and (held[0].subject_id, held[0].booked_at) == (booking.subject_id, booking.booked_at)
 
     def _judge_record(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str) -> Booking | Rejection:
         if photo.expected_sha256 is not None and photo.expected_sha256 != digest:

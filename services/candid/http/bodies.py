@@ -14,7 +14,6 @@ from candid.errors import InvalidRequest, UnsupportedMediaType
 
 MAX_BODY_BYTES: Final = 6_291_456
 """AWS Lambda's limit for a synchronous invocation, base64 included."""
-MAX_DEPTH: Final = 32
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -49,7 +48,7 @@ def load_json(data: bytes) -> Any:
         raise InvalidRequest("The request has no body. Send a JSON object.")
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # Not UTF-8, not JSON, or a number of thousands of digits.
         raise InvalidRequest("The body is not valid JSON (UTF-8).") from None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from hashlib import sha256
 from http import HTTPStatus
 from traceback import extract_tb
 from typing import Any
@@ -17,11 +18,15 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
 
 from candid.access.principal import Permission, Principal
-from candid.errors import CandidError, NotFound
+from candid.aws import error_code
+from candid.errors import CandidError, DependencyUnavailable, NotFound
 from candid.http import problem
+from candid.settings import SettingsError
 
+_NOT_SET_UP = "This part of Candid is not set up yet. Give your administrator the instance below."
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -41,6 +46,8 @@ class Edge:
         """Who asks, allowed to do this. Raises ``NotAuthenticated`` or ``Forbidden``."""
         context = self.api.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
         principal = Principal.from_context(context)
+        # Who got a photo link must be tellable from the log, without a name in it: the digest can be made again from a user.
+        self.logger.append_keys(caller=sha256(f"{principal.agency}/{principal.user}".encode()).hexdigest()[:16])
         principal.require(permission)
         return principal
 
@@ -84,14 +91,25 @@ class Edge:
     def _refuse(self, error: CandidError) -> Response[str]:
         return self._problem(problem.document(error, self.api.lambda_context.aws_request_id))
 
-    def _fail(self, error: Exception) -> Response[str]:
-        # An exception's text can hold what the caller sent: its type and the places it passed are enough to mend it.
+    def report(self, error: Exception) -> None:
+        """Log an unforeseen failure. Its text can hold what the caller sent: its type and the places it passed are enough."""
         places = [
             f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)
         ]
-        self.logger.error("unforeseen failure", error=type(error).__name__, places=places)
+        about: dict[str, object] = {"error": type(error).__name__, "places": places}
+        if isinstance(error, ClientError):
+            about["code"] = error_code(error)
+        if isinstance(error, SettingsError):
+            about["sentence"] = str(error)  # Names variables, never a value.
+        self.logger.error("unforeseen failure", extra=about)
         self.metrics.add_metric("UnforeseenFailures", MetricUnit.Count, 1)
-        return self._problem(problem.internal(self.api.lambda_context.aws_request_id))
+
+    def _fail(self, error: Exception) -> Response[str]:
+        self.report(error)
+        instance = self.api.lambda_context.aws_request_id
+        if isinstance(error, SettingsError):
+            return self._problem(problem.document(DependencyUnavailable(_NOT_SET_UP), instance))
+        return self._problem(problem.internal(instance))
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
         return self._refuse(NotFound("There is no such route. See the API's document for those there are."))
@@ -106,7 +124,7 @@ class Edge:
 
 
 def _text(body: dict[str, Any]) -> str:
-    return json.dumps(body, separators=(",", ":"), allow_nan=False)
+    return json.dumps(body, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def identifier(text: str, thing: str) -> str:
