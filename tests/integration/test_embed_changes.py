@@ -62,6 +62,14 @@ def test_a_correction_followed_twice_is_one_correction(here: Station) -> None:
     assert here.wire.calls == ["Query"]
 
 
+def test_a_correction_whose_note_was_lost_reaches_the_index_with_the_next_event_of_the_photo(here: Station) -> None:
+    (key,) = enrolled(here, "person_a_1")
+    here.catalog.change(here.booking(key), {"subject_id": "S-99", "booked_at": LATER})
+    assert labels(here, key)[0] == "S-77"
+    assert here.arrive(key) == []
+    assert labels(here, key) == ("S-99", LATER)
+
+
 def test_a_note_that_a_later_correction_replaced_is_kept_for_that_one(here: Station) -> None:
     (key,) = enrolled(here, "person_a_1")
     here.catalog.change(here.booking(key), {"subject_id": "S-78"})

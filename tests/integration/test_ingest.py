@@ -372,3 +372,48 @@ def change_notes() -> int:
 
 def test_photos_bucket_is_where_the_links_lead(clerk: Caller) -> None:
     assert PHOTOS_BUCKET in clerk("POST", "/v1/bookings", BOOKING).body["photos"][0]["upload"]["url"]
+
+
+def test_a_number_of_thousands_of_digits_is_a_bad_request(clerk: Caller) -> None:
+    answer = clerk("POST", "/v1/bookings", raw=b'{"booking_number": ' + b"9" * 5000 + b"}")
+    assert answer.status == 400
+    assert conforms(answer.body, "Problem")
+
+
+def test_a_table_that_goes_down_in_a_batch_costs_none_of_what_is_registered(
+    clerk: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = aws.dynamodb(), []
+
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            if name == "transact_write_items":
+                calls.append(name)
+                if len(calls) > 2:
+                    raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            return getattr(real, name)
+
+    monkeypatch.setattr(aws, "dynamodb", Failing)
+    answer = clerk("POST", "/v1/bookings:batch", {"bookings": [BOOKING | {"booking_number": str(n)} for n in range(5)]})
+    assert answer.status == 200
+    assert conforms(answer.body, "BookingBatch")
+    assert [result["status"] for result in answer.body["results"]] == [201, 201, 503, 503, 503]
+    assert len(calls) == 3, "what does not answer is not asked for every booking"
+
+
+def test_a_function_that_is_not_set_up_says_so_and_logs_what_is_missing(
+    clerk: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(app.edge.logger.registered_handler, "stream", log)
+    monkeypatch.delenv("GALLERY_TABLE")
+    answer = clerk("GET", "/v1/bookings")
+    assert answer.status == 503
+    assert "GALLERY_TABLE" not in answer.body["detail"]
+    assert "GALLERY_TABLE is not set" in log.getvalue()
+
+
+def test_a_listing_leaves_out_what_would_make_it_too_long(clerk: Caller) -> None:
+    clerk("POST", "/v1/bookings", BOOKING | {"fields": {"height": "180 cm"}})
+    [listed] = clerk("GET", "/v1/bookings").body["bookings"]
+    assert not {"fields", "photos"} & listed.keys()

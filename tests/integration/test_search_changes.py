@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -119,3 +120,13 @@ def test_two_functions_share_one_index_file(empty: Gallery) -> None:
     assert wiring.work().enrolment.index is not app.work().searches.gallery.index
     empty.enrol("person_a_1", "A")
     assert candidates(search(empty, request(empty.case())))
+
+
+def test_a_link_shows_the_photo_that_was_compared_though_another_lies_under_its_key_by_now(empty: Gallery) -> None:
+    booking_id = empty.enrol("person_a_1", "A")
+    [found] = candidates(search(empty, request(empty.case())))
+    key = f"{AGENCY}/bookings/{booking_id}/{found['photo_id']}"
+    boto3.client("s3").put_object(Bucket=PHOTOS_BUCKET, Key=key, Body=portrait("impostor_1"))
+    query = parse_qs(urlsplit(found["photo_url"]).query)
+    shown = boto3.client("s3").get_object(Bucket=PHOTOS_BUCKET, Key=key, VersionId=query["versionId"][0])
+    assert shown["Body"].read() == portrait("person_a_1")
