@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache
 from http import HTTPStatus
@@ -53,11 +54,15 @@ def create_bookings() -> Answer:
     who = edge.principal(Permission.WRITE_BOOKINGS)
     results: list[dict[str, Any]] = []
     down: DependencyUnavailable | None = None
-    for item in parse_json(edge.api.current_event, BatchRequest).bookings:
+    header = edge.header("Idempotency-Key")
+    for place, item in enumerate(parse_json(edge.api.current_event, BatchRequest).bookings):
         try:
             if down:  # What does not answer is not asked a hundred times: the rest is to be sent again.
                 raise down
-            results.append(_one_of_batch(who.agency, item))
+            # Each booking has a claim of its own, so that a batch that was cut off goes on where it was.
+            asked = json.dumps(item, sort_keys=True).encode()
+            claim = Claim.of(header, who.agency, who.user, f"createBookings:{place}", asked)
+            results.append(_one_of_batch(who.agency, item, claim))
         except CandidError as error:
             down = error if isinstance(error, DependencyUnavailable) else down
             results.append(_refused(problem.document(error)))
@@ -70,8 +75,8 @@ def create_bookings() -> Answer:
     return edge.json(HTTPStatus.OK, {"results": results})
 
 
-def _one_of_batch(agency: str, item: Any) -> dict[str, Any]:
-    record, expected = intake().register(agency, validate(item, BookingRequest).to_domain())
+def _one_of_batch(agency: str, item: Any, claim: Claim | None) -> dict[str, Any]:
+    record, expected = intake().register(agency, validate(item, BookingRequest).to_domain(), claim)
     return {"status": int(HTTPStatus.CREATED), "booking": answers.created(record, expected)}
 
 

@@ -104,6 +104,17 @@ def test_a_batch_answers_each_booking_on_its_own(clerk: Caller) -> None:
     }
 
 
+def test_an_idempotency_key_makes_a_retried_batch_the_same_bookings(clerk: Caller) -> None:
+    batch, key = {"bookings": [BOOKING, BOOKING | {"booking_number": "2"}]}, {"Idempotency-Key": "batch-1"}
+    first = clerk("POST", "/v1/bookings:batch", batch, headers=key).body["results"]
+    again = clerk("POST", "/v1/bookings:batch", batch, headers=key).body["results"]
+    assert [one["status"] for one in again] == [201, 201]
+    assert [one["booking"]["booking_id"] for one in again] == [one["booking"]["booking_id"] for one in first]
+    batch["bookings"][1] = BOOKING | {"booking_number": "3"}
+    changed = clerk("POST", "/v1/bookings:batch", batch, headers=key).body["results"]
+    assert [one["status"] for one in changed] == [201, 409]
+
+
 def test_a_known_digest_makes_asking_for_the_same_photo_twice_one_photo(clerk: Caller) -> None:
     wanted = {"content_type": "image/jpeg", "sha256": hashlib.sha256(b"photo").hexdigest()}
     created = clerk("POST", "/v1/bookings", BOOKING | {"photos": [wanted, wanted]}).body
