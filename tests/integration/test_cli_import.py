@@ -241,7 +241,8 @@ def test_ten_thousand_rows_are_streamed_over_few_connections(world: World, tmp_p
     assert ran.peak_kilobytes < 90_000, "the interpreter and its libraries take about 55,000 of these"
     assert world.connections < 40
     asked = world.asked["GET /v1/bookings"] + world.asked["GET /v1/bookings/{id}"]
-    assert asked < 2_500, "waiting takes far fewer requests than photos"
+    # Waiting asks at intervals, so a slow machine asks more often; one request a photo would be 10,000 at least.
+    assert asked < 7_500, "waiting takes fewer requests than photos"
 
 
 def test_a_report_says_what_became_of_each_photo(world: World, tmp_path: Path) -> None:
