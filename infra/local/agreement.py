@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from candid.faces.registry import ModelCard, model_card
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
 from infra.local.aws import client
 from infra.local.places import Places

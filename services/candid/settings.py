@@ -43,14 +43,26 @@ class CaseworkSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FaceSettings:
+class OpenSearchSettings:
+    """Where OpenSearch is and how it lets us in. ``opensearch_endpoint`` is https://… (http on the loopback interface alone);
+    ``opensearch_prefix`` begins the name of every index; ``opensearch_auth`` is sigv4, basic or none (empty: sigv4 over https);
+    basic takes its user and password from the secret ``opensearch_secret_arn``; ``opensearch_ca_file`` is a private CA."""
+
+    opensearch_endpoint: str = ""
+    opensearch_prefix: str = "candid"
+    opensearch_auth: str = ""
+    opensearch_secret_arn: str = ""
+    opensearch_ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSettings(OpenSearchSettings):
     """What a function that sees faces works with. ``embedded_index_path`` holds for processes that share a disk (a
     laptop); on AWS ``opensearch_endpoint`` names the index."""
 
-    candid_models: Path
-    model: str = "sface"
-    embedded_index_path: str = ""
-    opensearch_endpoint: str = ""
+    candid_models: Path = dataclasses.field(kw_only=True)
+    model: str = dataclasses.field(default="sface", kw_only=True)
+    embedded_index_path: str = dataclasses.field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from candid.gallery.exact import ExactIndex  # noqa: E402
+from candid.gallery.exact.index import ExactIndex  # noqa: E402
 from candid.gallery.index import Entry, Filter, Partition  # noqa: E402
 
 BOOKINGS = Partition("benchmark", "bookings")

@@ -25,7 +25,7 @@ from PIL import Image
 
 from candid import aws
 from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View, booking_pk, photo_sk
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Progress

@@ -1,6 +1,7 @@
 """The one abstract seam: a store of templates that answers "which are nearest?".
 
-Two real things stand behind it: exact search in an embedded file (``candid.gallery.exact``) and an OpenSearch k-NN index.
+Two real things stand behind it: exact search in an embedded file (``candid.gallery.exact``) and a k-NN index of OpenSearch
+(``candid.gallery.opensearch``).
 Not here: thresholds, who may search, what a score means. An implementation returns the top k and never cuts by score,
 because server-side score cuts have had wrong-result bugs.
 
@@ -11,7 +12,7 @@ refuse the same; ``tests/contract/vector_index.py`` runs every call on any of th
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -19,6 +20,8 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from candid.errors import DependencyUnavailable
 
 Template = NDArray[np.float32]
 """A face's embedding: shape (dimension,), unit length."""
@@ -66,6 +69,33 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """An entry without its template: what ``scan`` lists. ``booked_at`` is in UTC."""
+
+    id: UUID
+    partition: Partition
+    booking_id: str = field(repr=False)
+    subject_id: str = field(repr=False)
+    booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A page of a listing; ``after`` continues it, and is None where it ends."""
+
+    labels: tuple[Label, ...]
+    after: str | None
+
+
+class NotAllWritten(DependencyUnavailable):
+    """Some entries of a call are not in the store; the same call again writes them. ``failures`` has a word for each id."""
+
+    def __init__(self, sentence: str, failures: Mapping[UUID, str]) -> None:
+        super().__init__(sentence)
+        self.failures = dict(failures)
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """``booked_from`` ≤ booked_at < ``booked_before``, both timezone-aware; None leaves that side open."""
 
@@ -102,19 +132,20 @@ class VectorIndex(Protocol):
         """Length of the templates of this index."""
 
     def upsert(self, entries: Sequence[Entry]) -> None:
-        """Write entries, replacing those of the same partition and id; all of one call or none of it. Of two with the same
-        partition and id the later one counts. When it returns, a search by any process finds them within a second, and of a
-        replaced template no byte is left in the store's own files. Raises ``ValueError`` for a template of another dimension
-        or not of unit length, and for a ``booked_at`` without a timezone; then nothing is written."""
+        """Write entries, replacing those of the same partition and id. Of two with the same partition and id the later one
+        counts. When it returns, a search by any process finds them within a second. Raises ``ValueError`` for a template of
+        another dimension or not of unit length, and for a ``booked_at`` without a timezone: then nothing is written; and
+        ``NotAllWritten`` with the entries that are not in the store, where it can't promise all or nothing."""
 
     def relabel(self, partition: Partition, ids: Sequence[UUID], *, subject_id: str, booked_at: datetime) -> int:
         """Change what is stored beside the templates; returns how many entries were there to change. Raises ``ValueError``
         for a ``booked_at`` without a timezone."""
 
     def delete(self, partition: Partition, ids: Sequence[UUID]) -> int:
-        """Erase templates; returns how many were there. When it returns, no later search finds them and no byte of them is
-        left in the store's own files. A call that raised may have erased them without being able to vouch for the files:
-        call again until it returns (it then counts 0)."""
+        """Erase templates; returns how many were there. When it returns, no later search finds them, and the embedded file
+        holds no byte of them (nor, after ``upsert``, of a replaced one). OpenSearch drops the bytes of both when segments
+        merge, which ``candid index purge`` forces. A call that raised may have erased them without being able to vouch for
+        it: call again until it returns (it then counts 0)."""
 
     def drop(self, partition: Partition) -> int:
         """Erase a whole partition, as ``delete`` does; returns how many entries it held."""
@@ -130,6 +161,10 @@ class VectorIndex(Protocol):
 
     def count(self, partition: Partition) -> int:
         """How many templates the partition holds."""
+
+    def scan(self, after: str | None, limit: int) -> Scanned:
+        """Up to ``limit`` (1 to 10,000) labels of all partitions, in an order of the store's own, from behind ``after``. What is
+        there from the listing's begin to its end is listed once; what comes or goes meanwhile may be."""
 
     def close(self) -> None:
         """Release files and connections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from candid.faces.registry import ModelCard
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import VectorIndex
 from candid.settings import FaceSettings, SettingsError
 

@@ -30,7 +30,7 @@ from tests.contract.vector_index import (
 )
 
 from candid.errors import Conflict, DependencyUnavailable
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Filter, VectorIndex
 
 _folder = tempfile.TemporaryDirectory()

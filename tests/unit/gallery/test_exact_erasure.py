@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.contract.vector_index import BOOKINGS, OTHERS, entry, identity, unit
 
 from candid.errors import DependencyUnavailable
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Template
 
 pytestmark = pytest.mark.slow

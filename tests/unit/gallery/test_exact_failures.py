@@ -16,7 +16,7 @@ import pytest
 from tests.contract.vector_index import BOOKINGS, entry, identity, unit
 
 from candid.errors import DependencyUnavailable, IndexDamaged
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 
 DIMENSION = 128
 SPAWN = multiprocessing.get_context("spawn")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.contract.vector_index import BOOKINGS, DIMENSION, entry, identity, unit
 
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candid.gallery.catalog import Booking, BookingState, Photo, PhotoState, View
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import GallerySearch
 from candid.gallery.thresholds import Threshold

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from candid.errors import DependencyUnavailable
 from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View
-from candid.gallery.exact import ExactIndex
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import MAX_K, Entry, Filter, Nearest, Neighbour, Partition, Template
 from candid.gallery.search import Found, GallerySearch
 from candid.gallery.thresholds import Threshold

@@ -1,6 +1,6 @@
 """How the templates of one block lie in the file: fixed slots, only ever overwritten where they lie.
 
-Not here: which slot is whose (``exact_store``).
+Not here: which slot is whose (``store``).
 
 A template in a row of its own would be copied about when SQLite balances its tree, and a copy left in the gap of a page is
 beyond ``secure_delete``. So a slab begins with ``PADDING`` bytes, more than SQLite keeps of a row inside the tree
@@ -20,7 +20,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from candid.gallery.exact_file import PAGE_SIZE, damaged
+from candid.gallery.exact.file import PAGE_SIZE, damaged
 from candid.gallery.index import Template
 
 PADDING: Final = PAGE_SIZE

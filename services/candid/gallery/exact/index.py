@@ -1,7 +1,7 @@
 """Exact search in an embedded file: the ``VectorIndex`` of a laptop, of tests, and of an agency without a server.
 
 Every template of the partitions asked for is compared with the probe, so recall is 1 whatever was filtered or erased.
-Not here: the file (``exact_file``) and its tables (``exact_store``). What a process remembers are decoded templates alone,
+Not here: the file (``file``) and its tables (``store``). What a process remembers are decoded templates alone,
 of the partitions that it has searched; ids and labels are read from the file for the k found.
 
 A search first brings memory to the file's newest state by rereading the blocks that changed, and answers from that one
@@ -21,15 +21,16 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from candid.gallery import exact_store as store
-from candid.gallery.exact_file import ExactFile
-from candid.gallery.exact_slab import EMPTY, read_slab
+from candid.gallery.exact import store
+from candid.gallery.exact.file import ExactFile
+from candid.gallery.exact.slab import EMPTY, read_slab
 from candid.gallery.index import (
     Entry,
     Filter,
     Nearest,
     Neighbour,
     Partition,
+    Scanned,
     Template,
     checked_k,
     checked_template,
@@ -147,6 +148,10 @@ class ExactIndex:
             return 0 if part is None else store.count(db, part)
 
         return self._file.read(held)
+
+    def scan(self, after: str | None, limit: int) -> Scanned:
+        wanted = checked_k(limit)
+        return self._file.read(lambda db: store.scan(db, int(after) if after else -1, wanted, self._dimension))
 
     def close(self) -> None:
         with self._file.lock:

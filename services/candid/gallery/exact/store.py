@@ -1,9 +1,9 @@
 """The tables of exact search: where a template lies in the file, and how it is written, found and erased there.
 
-Not here: locks, transactions, failures (``exact_file``); memory and scores (``exact``). Every function runs inside a
+Not here: locks, transactions, failures (``file``); memory and scores (``exact``). Every function runs inside a
 transaction that its caller has begun.
 
-A partition has blocks, a block has slots, a slot holds one template (``exact_slab``). A place is
+A partition has blocks, a block has slots, a slot holds one template (``slab``). A place is
 ``block << SLOT_BITS | slot``. A block goes when its last template does; a free slot is taken by the next template of its
 partition.
 
@@ -22,9 +22,9 @@ from uuid import UUID
 
 import numpy as np
 
-from candid.gallery.exact_file import damaged
-from candid.gallery.exact_slab import EMPTY, FREE, Slab, blank_slab, encoded_time
-from candid.gallery.index import Entry, Partition, microseconds, moment
+from candid.gallery.exact.file import damaged
+from candid.gallery.exact.slab import EMPTY, FREE, Slab, blank_slab, encoded_time
+from candid.gallery.index import Entry, Kind, Label, Partition, Scanned, microseconds, moment
 
 SLOT_BITS: Final = 16
 
@@ -48,7 +48,7 @@ SCHEMA: Final = (
     "INSERT INTO changes VALUES (0)",
 )
 
-Label = tuple[UUID, str, str]
+Known = tuple[UUID, str, str]
 """id, booking_id, subject_id."""
 
 
@@ -84,7 +84,7 @@ def count(db: sqlite3.Connection, part: int) -> int:
     return int(db.execute("SELECT coalesce(sum(used), 0) FROM block WHERE part = ?", (part,)).fetchone()[0])
 
 
-def labels(db: sqlite3.Connection, places: Sequence[int]) -> dict[int, Label]:
+def labels(db: sqlite3.Connection, places: Sequence[int]) -> dict[int, Known]:
     """What is stored beside the templates at ``places``. Raises ``IndexDamaged`` where one has nothing beside it."""
     rows = db.execute(
         "SELECT place, entry.id, booking_id, subject_id FROM json_each(?) CROSS JOIN entry ON place = value",
@@ -111,6 +111,25 @@ def entries(
                     raise damaged()
                 found[identity] = Entry(identity, partition, booking, subject, moment(booked_at), template)
     return found
+
+
+def scan(db: sqlite3.Connection, after: int, limit: int, dimension: int) -> Scanned:
+    """Labels in the order of their places, which never change, from behind the place ``after``."""
+    rows = db.execute(
+        "SELECT place, entry.id, booking_id, subject_id, agency, collection, kind FROM entry JOIN part USING (part)"
+        " WHERE place > ? ORDER BY place LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    booked: dict[int, int] = {}
+    for block, slots, here in _by_block(db, [row[0] for row in rows]):
+        with Slab(db, block, slots, dimension) as slab:
+            times = slab.booked()
+        booked.update((block << SLOT_BITS | slot, int(times[slot])) for slot in here)
+    found = tuple(
+        Label(UUID(bytes=identity), Partition(agency, collection, Kind(kind)), booking, subject, moment(booked[place]))
+        for place, identity, booking, subject, agency, collection, kind in rows
+    )
+    return Scanned(found, str(rows[-1][0]) if len(rows) == limit else None)
 
 
 def upsert(db: sqlite3.Connection, given: Sequence[Entry], dimension: int) -> bool:

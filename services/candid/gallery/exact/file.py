@@ -1,6 +1,6 @@
 """One SQLite file shared by processes and threads: opening it, whole-or-nothing calls, what a failure means, erasure.
 
-Not here: what the tables hold (``exact_store``) or how they are searched (``exact``).
+Not here: what the tables hold (``store``) or how they are searched (``exact``).
 
 The file must lie on a local disk: the write-ahead log's shared memory does not reach from machine to machine.
 One connection a process, used under a lock and closed before a fork: a child that inherited it would share its parent's
@@ -27,7 +27,7 @@ APPLICATION_ID: Final = 0x43414E44
 """``CAND``: SQLite's header field that says whose file it is."""
 FORMAT: Final = 1
 PAGE_SIZE: Final = 4096
-"""Bytes. ``exact_store.PADDING`` is right for this size only."""
+"""Bytes. ``slab.PADDING`` is right for this size only."""
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED: Final = frozenset(

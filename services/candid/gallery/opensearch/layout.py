@@ -1,0 +1,152 @@
+"""Which indexes there are under a prefix, what each is for, and how it is to be searched: read from OpenSearch itself.
+
+Aliases and the mapping's ``_meta`` hold it all, so that there is no second record that could contradict. A writer reads it before
+each write; a search may look at one that is some seconds old, and whatever moves collections or swaps generations waits longer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opensearchpy import OpenSearch
+
+from candid.gallery.index import Partition
+from candid.gallery.opensearch.client import IndexNotReady, the_index
+from candid.gallery.opensearch.names import Names, partition_key, parts
+
+RECENT_SECONDS: Final = 5.0
+"""How old the layout may be that a search goes by."""
+
+OWN_SUFFIX: Final = "_own"
+"""The alias ``<generation>_own`` is on those of a generation's own indexes that are searched; one without it is being filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One model's index. ``model`` is the registry's name, ``own`` names the indexes that large collections have beside it (by
+    partition key), ``searched`` those of them that are searched instead of the shared one."""
+
+    name: str
+    model: str
+    model_id: str
+    dimension: int
+    ef_search: int
+    exact_limit: int
+    own: Mapping[str, str] = field(default_factory=dict)
+    searched: frozenset[str] = frozenset()
+
+    def home(self, partition: Partition) -> str:
+        """The index that a search of ``partition`` looks at."""
+        key = partition_key(partition)
+        return self.own[key] if key in self.searched else self.name
+
+    def written(self, partition: Partition) -> tuple[str, ...]:
+        """The indexes that an entry of ``partition`` is written to: while an own one is filled the shared one is first."""
+        own = self.own.get(partition_key(partition))
+        if own is None:
+            return (self.name,)
+        return (own,) if partition_key(partition) in self.searched else (self.name, own)
+
+    def holding(self, partition: Partition) -> tuple[str, ...]:
+        """The indexes that may hold anything of ``partition``."""
+        own = self.own.get(partition_key(partition))
+        return (self.name,) if own is None else (self.name, own)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All generations by name, and the names of those that serve and stand by."""
+
+    generations: Mapping[str, Generation]
+    serving: str | None
+    standby: str | None
+
+    def generation(self, name: str) -> Generation:
+        """The generation called ``name``. Raises ``IndexNotReady`` where it is gone."""
+        try:
+            return self.generations[name]
+        except KeyError:
+            raise IndexNotReady("The index is not there any more. `candid index status` says what is.") from None
+
+    def the_serving(self) -> Generation:
+        """The generation that searches look at. Raises ``IndexNotReady`` where none serves."""
+        if self.serving is None or self.serving not in self.generations:
+            raise IndexNotReady(
+                "No index serves yet. `candid index create` makes one; `candid index status` says what is there."
+            )
+        return self.generations[self.serving]
+
+    def written(self) -> tuple[Generation, ...]:
+        """The generations that every entry is written to, the serving one first. Raises as ``the_serving``."""
+        serving = self.the_serving()
+        standby = self.generations.get(self.standby or "")
+        return (serving, standby) if standby is not None and standby is not serving else (serving,)
+
+
+@dataclass(slots=True)
+class Layouts:
+    """Reads layouts, and remembers the last one."""
+
+    client: OpenSearch
+    names: Names
+    _last: Layout | None = None
+    _read_at: float = float("-inf")
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def fresh(self) -> Layout:
+        """As it is now."""
+        with the_index():
+            told = self.client.indices.get(
+                index=self.names.every,
+                params={"filter_path": "*.aliases,*.mappings._meta", "allow_no_indices": "true"},
+            )
+        layout = understood(told, self.names)
+        with self._lock:
+            self._last, self._read_at = layout, time.monotonic()
+        return layout
+
+    def recent(self) -> Layout:
+        """As it was at most ``RECENT_SECONDS`` ago."""
+        with self._lock:
+            known = self._last if time.monotonic() - self._read_at < RECENT_SECONDS else None
+        return known or self.fresh()
+
+
+def understood(told: Mapping[str, Any], names: Names) -> Layout:
+    """What OpenSearch's list of indexes means. An index that Candid did not make is left out."""
+    shared: dict[str, Mapping[str, Any]] = {}
+    own: dict[str, dict[str, str]] = {}
+    searched: dict[str, set[str]] = {}
+    roles: dict[str, str] = {}
+    for name, about in told.items():
+        place = parts(name)
+        meta = about.get("mappings", {}).get("_meta", {}).get("candid")
+        if place is None or not isinstance(meta, Mapping):
+            continue
+        generation, key = place
+        aliases = about.get("aliases", {})
+        if key is None:
+            shared[name] = meta
+            roles |= {alias: name for alias in aliases if alias in {names.serving, names.standby}}
+        else:
+            own.setdefault(generation, {})[key] = name
+            if generation + OWN_SUFFIX in aliases:
+                searched.setdefault(generation, set()).add(key)
+    generations = {
+        name: Generation(
+            name=name,
+            model=str(meta["model"]),
+            model_id=str(meta["model_id"]),
+            dimension=int(meta["dimension"]),
+            ef_search=int(meta["ef_search"]),
+            exact_limit=int(meta["exact_limit"]),
+            own=own.get(name, {}),
+            searched=frozenset(searched.get(name, ())),
+        )
+        for name, meta in shared.items()
+    }
+    return Layout(generations, roles.get(names.serving), roles.get(names.standby))
