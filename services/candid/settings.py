@@ -64,6 +64,10 @@ class FaceSettings(OpenSearchSettings):
     model: str = dataclasses.field(default="sface", kw_only=True)
     embedded_index_path: str = dataclasses.field(default="", kw_only=True)
 
+    def opensearch(self) -> OpenSearchSettings:
+        """The part that is OpenSearch's."""
+        return OpenSearchSettings(*(getattr(self, one.name) for one in dataclasses.fields(OpenSearchSettings)))
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedSettings(FaceSettings):

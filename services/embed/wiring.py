@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 
 from candid import settings
-from candid.faces.engine import FaceEngine, load_engine
 from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
 from candid.gallery.catalog import Catalog
 from candid.gallery.changes import Changes
 from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
-from candid.gallery.index import VectorIndex
-from candid.gallery.open_index import open_index
+from candid.gallery.indexes import Indexes, open_indexes
 from candid.gallery.progress import Progress
 from candid.gallery.strays import Strays
 from candid.settings import EmbedSettings
@@ -39,8 +37,7 @@ class Work:
 def work() -> Work:
     """The process's own, from its environment. Raises ``SettingsError``, ``UnknownModel``, ``DependencyUnavailable``."""
     told = read_settings(os.environ)
-    engine = load_engine(told.model, told.candid_models)
-    return wire(told, engine, open_index(told, engine.card))
+    return wire(told, open_indexes(told))
 
 
 def read_settings(environ: Mapping[str, str]) -> EmbedSettings:
@@ -48,15 +45,13 @@ def read_settings(environ: Mapping[str, str]) -> EmbedSettings:
     return settings.read(EmbedSettings, environ)
 
 
-def wire(told: EmbedSettings, engine: FaceEngine, index: VectorIndex, progress: Progress | None = None) -> Work:
+def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None) -> Work:
     """The use cases over these parts."""
     catalog = Catalog(told.gallery_table)
     progress = progress or Progress(told.gallery_table)
     strays = Strays(told.gallery_table, told.event_bus)
     adoption = Adoption(catalog)
-    erasure = Erasure(catalog, progress, strays, index, told.photos_bucket, told.event_bus)
+    erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
-    enrolment = Enrolment(
-        catalog, progress, arrivals, adoption, strays, index, engine, told.photos_bucket, told.event_bus
-    )
-    return Work(told.photos_bucket, told.photos_queue_url, enrolment, Changes(catalog, progress, erasure, index))
+    enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
+    return Work(told.photos_bucket, told.photos_queue_url, enrolment, Changes(catalog, progress, erasure, indexes))

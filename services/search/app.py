@@ -21,10 +21,8 @@ from candid.casework.policy import policy
 from candid.casework.probes import Probes
 from candid.casework.searches import Searches, SearchRequest
 from candid.casework.stored import StoredSearches
-from candid.faces.engine import FaceEngine, load_engine
 from candid.gallery.catalog import Catalog
-from candid.gallery.open_index import open_index
-from candid.gallery.search import GallerySearch
+from candid.gallery.indexes import open_indexes
 from candid.http import multipart
 from candid.http.bodies import load_json, media_type, parse_json, raw, validate
 from candid.http.edge import Edge
@@ -48,16 +46,16 @@ class Work:
 def work() -> Work:
     """The use cases, wired once a process; the weights are read on first use."""
     told = settings.read(settings.SearchSettings, os.environ)
-    engine: FaceEngine = load_engine(told.model, told.candid_models)
+    indexes = open_indexes(told)
     searches = Searches(
         StoredSearches(told.casework_table),
         Cases(told.casework_table, policy()),
         Probes(told.probes_bucket),
         policy(),
-        engine,
-        GallerySearch(open_index(told, engine.card), Catalog(told.gallery_table), engine.card.id),
+        indexes,
+        Catalog(told.gallery_table),
     )
-    return Work(searches, Examination(engine), told.photos_bucket)
+    return Work(searches, Examination(indexes.engine), told.photos_bucket)
 
 
 @edge.api.post("/v1/searches")

@@ -27,6 +27,7 @@ from candid import aws
 from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View, booking_pk, photo_sk
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
+from candid.gallery.indexes import ModelIndex, OneIndex
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Progress
 from candid.tables import from_item, now
@@ -213,7 +214,8 @@ def station(folder: Path) -> Iterator[Station]:
         index = ExactIndex(folder / "index.sqlite", face_engine.card.dimension, face_engine.card.id)
         told = wiring.read_settings(os.environ)
         progress = Progress(GALLERY_TABLE, clock, clock.sleep)
-        work = wiring.wire(told, face_engine, WiredIndex(index, wire), progress)  # type: ignore[arg-type]
+        indexes = OneIndex(ModelIndex(face_engine, WiredIndex(index, wire)))  # type: ignore[arg-type]
+        work = wiring.wire(told, indexes, progress)
         patch.setattr(app, "work", lambda: work)
         patch.setattr(app, "now", clock)
         log = io.StringIO()

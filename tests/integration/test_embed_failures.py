@@ -85,7 +85,7 @@ def test_a_model_that_is_missing_fails_the_item_and_rejects_nothing(
     (key,) = here.register()
     here.put(key, portrait("person_a_1"))
     with monkeypatch.context() as patch:
-        patch.setattr(type(here.work.enrolment.engine), "load", missing)
+        patch.setattr(type(here.work.enrolment.indexes.engine()), "load", missing)
         assert len(here.arrive(key)) == 1
     assert here.photo(key).state is PhotoState.RECEIVED
     assert here.arrive(key) == []
@@ -143,8 +143,8 @@ def test_the_function_wires_itself_from_its_environment(
     here.put(key, portrait("person_a_1"))
     assert here.arrive(key) == []
     assert here.photo(key).state is PhotoState.ENROLLED
-    assert wiring.work().enrolment.index.count(PARTITION) == 1
-    wiring.work().enrolment.index.close()
+    assert wiring.work().enrolment.indexes.serving().index.count(PARTITION) == 1
+    wiring.work().enrolment.indexes.serving().index.close()
     wiring.work.cache_clear()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from candid.faces.engine import FaceEngine
-from search import app
+from candid.gallery import indexes
 from tests.contract.openapi import conforms
 from tests.integration.gallery import Gallery, candidates, encoded, gallery, request, search
 from tests.portraits import MODELS, engine, portrait
@@ -19,7 +19,7 @@ from tests.portraits import MODELS, engine, portrait
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     card = dataclasses.replace(engine().card, calibration=None)
     with pytest.MonkeyPatch.context() as patch, gallery(tmp_path_factory.mktemp("gallery")) as filled:
-        patch.setattr(app, "load_engine", lambda *_: FaceEngine(card, MODELS))
+        patch.setattr(indexes, "load_engine", lambda *_: FaceEngine(card, MODELS))
         filled.enrol("person_a_1", "A")
         filled.enrol("impostor_1", "C")
         yield filled

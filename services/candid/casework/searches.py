@@ -24,10 +24,12 @@ from candid.casework.stored import StoredSearches, search_pk
 from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest, NotFound
 from candid.faces import image as images
 from candid.faces.detector import Detection
-from candid.faces.engine import FaceEngine
+from candid.faces.registry import ModelCard
 from candid.faces.selection import probe_face
 from candid.gallery import thresholds
+from candid.gallery.catalog import Catalog
 from candid.gallery.index import Filter, Partition
+from candid.gallery.indexes import Indexes
 from candid.gallery.search import GallerySearch
 from candid.gallery.thresholds import Default, Threshold, Wanted
 from candid.gallery.transaction import write_all
@@ -65,8 +67,8 @@ class Searches:
     cases: Cases
     probes: Probes
     policy: Policy
-    engine: FaceEngine
-    gallery: GallerySearch
+    indexes: Indexes
+    catalog: Catalog
 
     def make(self, who: Principal, asked: SearchRequest, claim: Claim | None = None) -> dict[str, Any]:
         """Search, store, and answer (without photo links). The same claim again is the same search.
@@ -76,18 +78,21 @@ class Searches:
         if claim and (earlier := claim.earlier_result(self.stored.table)):
             return self.stored.expect(who.agency, earlier)
         case = self.cases.expect_open(who.agency, asked.case_id)
-        most = self._allowed(asked)
+        # One look for the whole search: probe and gallery must be of one model, whatever is swapped meanwhile.
+        current = self.indexes.serving()
+        engine, gallery = current.engine, GallerySearch(current.index, self.catalog)
+        most = self._allowed(asked, engine.card)
         partitions = _partitions(who, asked)
         data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
         pixels = images.decode(data)
-        faces = self.engine.detect(pixels)
+        faces = engine.detect(pixels)
         chosen = self._chosen(faces, asked.face)
-        templates = self.engine.templates(pixels, [face for _, face in chosen])
+        templates = engine.templates(pixels, [face for _, face in chosen])
         found = [
-            self.gallery.find(
+            gallery.find(
                 partitions,
                 template,
-                threshold=lambda searched: self._threshold(asked.threshold, searched),
+                threshold=lambda searched: self._threshold(asked.threshold, searched, engine.card),
                 most=most,
                 per_subject=asked.per_subject,
                 where=asked.where,
@@ -104,37 +109,37 @@ class Searches:
             "collection": asked.collection,
             "probe_id": probe_id,
             "probe_source": asked.probe_source,
-            "model": answer.model(self.engine.card),
+            "model": answer.model(engine.card),
             "exact": all(one.exact for one in found),
             "gallery_size": found[0].searched,
             "max_candidates": most,
             "per_subject": asked.per_subject,
             "threshold": answer.threshold(found[0].threshold),
             "results": [
-                answer.result(self.engine, answer.face(self.engine, pixels, face, index), one)
+                answer.result(engine, answer.face(engine, pixels, face, index), one)
                 for (index, face), one in zip(chosen, found, strict=True)
             ],
-            "notice": answer.notice(self.engine.card),
+            "notice": answer.notice(engine.card),
             "policy": self.policy.mark,
         }
         return self._store(who, body, hashlib.sha256(data).hexdigest(), claim)
 
-    def _allowed(self, asked: SearchRequest) -> int:
+    def _allowed(self, asked: SearchRequest, card: ModelCard) -> int:
         """How many candidates may be listed. Raises for what the policy or the model does not allow, before any face is seen."""
         self.policy.require_source(asked.probe_source)
         if asked.face == "all":
             self.policy.require_all_faces()
-        thresholds.check(asked.threshold, self.engine.card.calibration)
+        thresholds.check(asked.threshold, card.calibration)
         self.policy.require_threshold(thresholds.requested_fmr(asked.threshold))
         return self.policy.list_length(asked.max_candidates)
 
-    def _threshold(self, wanted: Wanted, searched: int) -> Threshold:
+    def _threshold(self, wanted: Wanted, searched: int, card: ModelCard) -> Threshold:
         return thresholds.resolve(
             wanted,
             searched,
             default=Default(self.policy.default_fmr, self.policy.default_expected_false_candidates),
             loosest_fmr=self.policy.loosest_fmr,
-            calibration=self.engine.card.calibration,
+            calibration=card.calibration,
         )
 
     def _chosen(self, faces: Sequence[Detection], choice: FaceChoice) -> list[tuple[int, Detection]]:

@@ -7,7 +7,7 @@ no photo is to blame.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from candid.errors import LowFaceQuality, PhotoRefused
@@ -21,14 +21,17 @@ from candid.gallery.outcome import Rejection, Stopwatch
 
 @dataclass(frozen=True, slots=True)
 class BookingFace:
-    """A face fit for the gallery. ``quality`` is as the API shows it; ``template`` is (dimension,) float32 of unit length."""
+    """A face fit for the gallery. ``quality`` is as the API shows it; ``templates`` are the face's by the id of the model that
+    made each, (dimension,) float32 of unit length."""
 
-    template: Template = dataclasses.field(repr=False)
+    templates: Mapping[str, Template] = dataclasses.field(repr=False)
     quality: Mapping[str, float]
 
 
-def read_face(engine: FaceEngine, data: bytes, watch: Stopwatch) -> BookingFace | Rejection:
-    """The booking's face in ``data``, or why there is none. Raises ``ModelUnavailable``."""
+def read_face(engines: Sequence[FaceEngine], data: bytes, watch: Stopwatch) -> BookingFace | Rejection:
+    """The booking's face in ``data`` as each model sees it, or why there is none. All models share the first one's detector and
+    quality. Raises ``ModelUnavailable``."""
+    engine = engines[0]
     try:
         with watch.part("detect"):
             image = decode(data)
@@ -40,8 +43,8 @@ def read_face(engine: FaceEngine, data: bytes, watch: Stopwatch) -> BookingFace 
     if found:
         return Rejection(LowFaceQuality.reason, found[0].sentence, tuple(map(_shown, found)), quality)
     with watch.part("embed"):
-        template = engine.templates(image, [face])[0]
-    return BookingFace(template, quality)
+        templates = {one.card.id: one.templates(image, [face])[0] for one in engines}
+    return BookingFace(templates, quality)
 
 
 def _shown(finding: Finding) -> dict[str, str | float]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from candid.gallery.catalog import GONE_STATES, BookingState, Catalog
 from candid.gallery.erasure import Erasure
-from candid.gallery.index import Partition, VectorIndex
+from candid.gallery.index import Partition
+from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy, Progress
@@ -23,7 +24,7 @@ class Changes:
     catalog: Catalog
     progress: Progress
     erasure: Erasure
-    index: VectorIndex
+    indexes: Indexes
 
     def follow(self, agency: str, booking_id: str, until: float) -> Outcome:
         """Let index and bucket follow a correction or a deletion of the record. Raises as ``reconcile_key``."""
@@ -54,12 +55,13 @@ class Changes:
                 # Read again: nobody else writes this photo's labels from here on.
                 booking = self.catalog.get(key.agency, key.booking_id)
                 if booking is not None and booking.subject_id is not None and booking.booked_at is not None:
-                    self.index.relabel(
-                        Partition(key.agency, key.collection),
-                        [uuid.UUID(one) for one in sorted(lease.photo.face_ids)],
-                        subject_id=booking.subject_id,
-                        booked_at=booking.booked_at,
-                    )
+                    for one in self.indexes.written():
+                        one.index.relabel(
+                            Partition(key.agency, key.collection),
+                            [uuid.UUID(face) for face in sorted(lease.photo.face_ids)],
+                            subject_id=booking.subject_id,
+                            booked_at=booking.booked_at,
+                        )
                 self.progress.release(lease)
             return True
         raise PhotoBusy("Another worker holds the photo.")

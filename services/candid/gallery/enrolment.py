@@ -22,9 +22,10 @@ own writes. That tells order where the bucket gives no version ids, and makes a 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
@@ -32,13 +33,13 @@ from botocore.exceptions import ClientError
 
 from candid import events, storage
 from candid.errors import DependencyUnavailable, ImageTooLarge
-from candid.faces.engine import FaceEngine
 from candid.gallery import adoption, strays
 from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
 from candid.gallery.booking_face import BookingFace, read_face
 from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
-from candid.gallery.index import Entry, Partition, VectorIndex
+from candid.gallery.index import Entry, Partition
+from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, PhotoBusy, Progress, RecordMoved
@@ -65,8 +66,7 @@ class Enrolment:
     arrivals: Arrivals
     adoption: Adoption
     strays: Strays
-    index: VectorIndex
-    engine: FaceEngine
+    indexes: Indexes
     bucket: str
     bus: str
 
@@ -114,7 +114,7 @@ class Enrolment:
             and photo.sequencer is not None
             and not events.is_newer(sequencer, photo.sequencer)
             and photo.announced
-            and (photo.model == self.engine.card.id or photo.state is PhotoState.REMOVED)
+            and (photo.model == self.indexes.serving().engine.card.id or photo.state is PhotoState.REMOVED)
         )
 
     @contextmanager
@@ -134,6 +134,9 @@ class Enrolment:
         """Steps 1 to 4 under the lease: what was done, and the photo as the row has it then. Raises ``RecordMoved`` when the
         booking was tombstoned meanwhile."""
         key, photo = lease.key, lease.photo
+        with watch.part("index"):
+            written = self.indexes.written()
+        model = written[0].engine.card.id
         blank = replace(
             photo,
             face_id=None,
@@ -150,33 +153,49 @@ class Enrolment:
         except ImageTooLarge as refusal:
             if photo.state is PhotoState.REJECTED and photo.sha256 is None and not photo.face_ids:
                 return Kind.UNCHANGED, photo
-            unread = replace(blank, sha256=None, version_id=None, model=self.engine.card.id)
-            return self._settle(booking, lease, unread, Rejection.of(refusal), watch)
+            unread = replace(blank, sha256=None, version_id=None, model=model)
+            return self._settle(booking, lease, unread, Rejection.of(refusal), written, watch)
         if stored is None:
             state = PhotoState.REMOVED if photo.sha256 is not None else PhotoState.AWAITING_UPLOAD
-            return self._write(booking, lease, replace(blank, state=state), None, watch)
+            return self._write(booking, lease, replace(blank, state=state), None, written, watch)
         digest = sha256(stored.data).hexdigest()
-        if self._stands(booking, photo, stored, digest, watch):
+        if self._stands(booking, photo, stored, digest, written, watch):
             return Kind.UNCHANGED, photo
-        blank = replace(blank, sha256=digest, version_id=stored.version_id, model=self.engine.card.id)
+        blank = replace(blank, sha256=digest, version_id=stored.version_id, model=model)
         with watch.part("table"):
             completed = self._judge_record(booking, photo, stored, digest)
         if isinstance(completed, Rejection):
-            return self._settle(booking, lease, blank, completed, watch)
-        return self._settle(completed, lease, blank, read_face(self.engine, stored.data, watch), watch)
+            return self._settle(booking, lease, blank, completed, written, watch)
+        face = read_face([one.engine for one in written], stored.data, watch)
+        return self._settle(completed, lease, blank, face, written, watch)
 
-    def _stands(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str, watch: Stopwatch) -> bool:
-        """Whether row and index are as this object makes them; an open announcement aside."""
-        if (photo.sha256, photo.version_id, photo.model) != (digest, stored.version_id, self.engine.card.id):
+    def _stands(
+        self,
+        booking: Booking,
+        photo: Photo,
+        stored: StoredObject,
+        digest: str,
+        written: Sequence[ModelIndex],
+        watch: Stopwatch,
+    ) -> bool:
+        """Whether row and indexes are as this object makes them; an open announcement aside."""
+        if (photo.sha256, photo.version_id, photo.model) != (
+            digest,
+            stored.version_id,
+            written[0].engine.card.id,
+        ):
             return False
         if photo.state is PhotoState.REJECTED:
             return photo.reason not in _PASSING and not photo.face_ids
         if photo.state is not PhotoState.ENROLLED or photo.face_id is None or photo.face_ids != {photo.face_id}:
             return False
         with watch.part("index"):
-            held = self.index.get(Partition(booking.agency, booking.collection), [uuid.UUID(photo.face_id)])
+            place = Partition(booking.agency, booking.collection), [uuid.UUID(photo.face_id)]
+            held = [entry for one in written for entry in one.index.get(*place)]
         # Labels too: a correction whose note was lost would otherwise never reach the index.
-        return bool(held) and (held[0].subject_id, held[0].booked_at) == (booking.subject_id, booking.booked_at)
+        return len(held) == len(written) and all(
+            (entry.subject_id, entry.booked_at) == (booking.subject_id, booking.booked_at) for entry in held
+        )
 
     def _judge_record(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str) -> Booking | Rejection:
         if photo.expected_sha256 is not None and photo.expected_sha256 != digest:
@@ -190,7 +209,13 @@ class Enrolment:
         return completed
 
     def _settle(
-        self, booking: Booking, lease: Lease, photo: Photo, verdict: BookingFace | Rejection, watch: Stopwatch
+        self,
+        booking: Booking,
+        lease: Lease,
+        photo: Photo,
+        verdict: BookingFace | Rejection,
+        written: Sequence[ModelIndex],
+        watch: Stopwatch,
     ) -> tuple[Kind, Photo]:
         if isinstance(verdict, BookingFace) and _has_twin(booking, photo):
             verdict = Rejection(DUPLICATE_PHOTO, "The booking has this very photo already; one of them is enough.")
@@ -203,7 +228,7 @@ class Enrolment:
                 reasons=verdict.reasons,
                 quality=verdict.quality,
             )
-            return self._write(booking, lease, refused, None, watch)
+            return self._write(booking, lease, refused, None, written, watch)
         face_id = str(lease.key.face_id(str(photo.sha256), 0))
         enrolled = replace(
             photo,
@@ -214,27 +239,32 @@ class Enrolment:
         )
         with watch.part("table"):
             lease = self.progress.intend(lease, face_id)
-        return self._write(booking, lease, enrolled, verdict, watch)
+        return self._write(booking, lease, enrolled, verdict, written, watch)
 
     def _write(
-        self, booking: Booking, lease: Lease, photo: Photo, face: BookingFace | None, watch: Stopwatch
+        self,
+        booking: Booking,
+        lease: Lease,
+        photo: Photo,
+        face: BookingFace | None,
+        written: Sequence[ModelIndex],
+        watch: Stopwatch,
     ) -> tuple[Kind, Photo]:
         """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
         partition = Partition(booking.agency, booking.collection)
         stale = [uuid.UUID(one) for one in sorted(lease.photo.face_ids - photo.face_ids)]
-        written: Entry | None = None
+        labels: tuple[str | None, datetime | None] | None = None
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
                 raise RecordMoved
             with watch.part("index"):
                 self.progress.expect_time(lease)
-                if face is not None:
-                    entry = _entry(booking, partition, photo, face)
-                    if entry != written:
-                        self.index.upsert([entry])
-                        written = entry
+                if face is not None and labels != (booking.subject_id, booking.booked_at):
+                    for one in written:
+                        one.index.upsert([_entry(booking, partition, photo, face, one.engine.card.id)])
+                    labels = (booking.subject_id, booking.booked_at)
                 if stale:
-                    self.index.delete(partition, stale)
+                    self.indexes.erase(partition, stale)
                     stale = []
             with watch.part("table"):
                 try:
@@ -246,7 +276,8 @@ class Enrolment:
                 raise RecordMoved
             booking = moved
             if face is not None and _has_twin(booking, photo):
-                return self._settle(booking, lease, replace(photo, face_id=None, face_ids=frozenset()), face, watch)
+                bare = replace(photo, face_id=None, face_ids=frozenset())
+                return self._settle(booking, lease, bare, face, written, watch)
         raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
 
     def _announce(self, key: PhotoKey, photo: Photo) -> None:
@@ -259,7 +290,7 @@ class Enrolment:
             events.publish(self.bus, events.PhotoRejected(str(photo.reason), *place))
 
 
-def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFace) -> Entry:
+def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFace, model: str) -> Entry:
     if booking.subject_id is None or booking.booked_at is None:
         raise ValueError("a booking whose photo is enrolled has a subject and a date")
     return Entry(
@@ -268,7 +299,7 @@ def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFa
         booking_id=booking.booking_id,
         subject_id=booking.subject_id,
         booked_at=booking.booked_at,
-        template=face.template,
+        template=face.templates[model],
     )
 
 

@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from candid import events, storage
 from candid.errors import DependencyUnavailable
 from candid.gallery.catalog import Booking, BookingState, Catalog, booking_pk, number_pk, photo_sk
-from candid.gallery.index import Partition, VectorIndex
+from candid.gallery.index import Partition
+from candid.gallery.indexes import Indexes
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, PhotoBusy, Progress
 from candid.gallery.strays import Strays
@@ -36,7 +37,7 @@ class Erasure:
     catalog: Catalog
     progress: Progress
     strays: Strays
-    index: VectorIndex
+    indexes: Indexes
     bucket: str
     bus: str
 
@@ -89,10 +90,10 @@ class Erasure:
         prefixes = {f"{booking.agency}/{booking.collection}/{booking.booking_id}/"}
         prefixes |= {stray.booking_prefix for stray in strays}
         if ids:
-            self.index.delete(partition, ids)
+            self.indexes.erase(partition, ids)
         for prefix in sorted(prefixes):
             storage.erase(self.bucket, prefix)
-        left = bool(ids) and bool(self.index.get(partition, ids))
+        left = bool(ids) and self.indexes.holds(partition, ids)
         if left or not all(storage.is_empty(self.bucket, prefix) for prefix in sorted(prefixes)):
             raise DependencyUnavailable("Not everything of a booking is erased yet. It is tried again.")
         for stray in strays:

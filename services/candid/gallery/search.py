@@ -1,6 +1,6 @@
 """Searching the gallery: the nearest templates, made true by the table, cut by a threshold, one a subject.
 
-The index gives the order and the table the facts: what is tombstoned, replaced, of another model or (by the table) booked
+The index gives the order and the table the facts: what is tombstoned, replaced or (by the table) booked
 outside the filter is no candidate, whatever an index that lags behind may say. Not here: who may search, or what is stored of
 it (``casework``).
 """
@@ -40,11 +40,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class GallerySearch:
-    """The use case over one model's index and the gallery table."""
+    """The use case over an index and the gallery table."""
 
     index: VectorIndex
     catalog: Catalog
-    model: str
 
     def find(
         self,
@@ -117,7 +116,7 @@ class GallerySearch:
         if booking is None or booking.state in GONE_STATES or booking.collection != neighbour.partition.collection:
             return None
         for photo in booking.photos:
-            if photo.face_id == str(neighbour.id) and photo.state is PhotoState.ENROLLED and photo.model == self.model:
+            if photo.face_id == str(neighbour.id) and photo.state is PhotoState.ENROLLED:
                 return booking, photo
         return None
 

@@ -60,13 +60,12 @@ def booking(subject: str, face_id: uuid.UUID, fate: str) -> Booking:
         "deleting": replace(record, state=BookingState.DELETING),
         "replaced": replace(record, photos=(replace(photo, face_id=str(uuid.uuid4())),)),
         "rejected": replace(record, photos=(replace(photo, state=PhotoState.REJECTED),)),
-        "other model": replace(record, photos=(replace(photo, model="model-0"),)),
         "elsewhere": replace(record, collection="archive"),
     }
     return changed[fate]
 
 
-FATES = ("stands", "stands", "stands", "deleting", "replaced", "rejected", "other model", "elsewhere", "gone")
+FATES = ("stands", "stands", "stands", "deleting", "replaced", "rejected", "elsewhere", "gone")
 faces = st.tuples(st.integers(-99, 99), st.sampled_from("ABCDE"), st.sampled_from(FATES))
 
 
@@ -90,7 +89,7 @@ def test_candidates_are_those_of_the_reference(
             index.upsert([Entry(face_id, PARTITION, record.booking_id, "stale", BOOKED, unit(cosine))])
             if fate != "gone":
                 records.bookings[record.booking_id] = record
-        search = GallerySearch(index, records, MODEL)  # type: ignore[arg-type]
+        search = GallerySearch(index, records)  # type: ignore[arg-type]
         found = search.find(
             [PARTITION], unit(1.0), threshold=lambda _: cut_at(cut / 100), most=most, per_subject=per_subject
         )
@@ -116,7 +115,7 @@ def test_one_subject_with_very_many_photos_does_not_hide_the_next(tmp_path: Path
         records.bookings[record.booking_id] = record
         entries.append(Entry(face_id, PARTITION, record.booking_id, subject, BOOKED, unit(cosine)))
     index.upsert(entries)
-    search = GallerySearch(index, records, MODEL)  # type: ignore[arg-type]
+    search = GallerySearch(index, records)  # type: ignore[arg-type]
     found = search.find([PARTITION], unit(1.0), threshold=lambda _: cut_at(0.5), most=2)
     assert [candidate.booking.subject_id for candidate in found.candidates] == ["A", "B"]
     assert records.reads == 601
@@ -129,7 +128,7 @@ def test_only_what_lies_above_the_threshold_is_looked_up(tmp_path: Path) -> None
         record = booking(str(i), face_id, "stands")
         records.bookings[record.booking_id] = record
         index.upsert([Entry(face_id, PARTITION, record.booking_id, str(i), BOOKED, unit(i / 100))])
-    search = GallerySearch(index, records, MODEL)  # type: ignore[arg-type]
+    search = GallerySearch(index, records)  # type: ignore[arg-type]
     found = search.find([PARTITION], unit(1.0), threshold=lambda _: cut_at(0.475), most=20)
     assert [candidate.booking.subject_id for candidate in found.candidates] == ["49", "48"]
     assert records.reads == 2

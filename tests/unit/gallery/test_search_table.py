@@ -58,7 +58,7 @@ class Ranked:
         return Nearest(tuple(ranked[:k]), len(mine), exact=True)
 
 
-SPOILT = ("deleting", "erased", "absent", "other model", "other face", "rejected", "other collection", "rebooked")
+SPOILT = ("deleting", "erased", "absent", "other face", "rejected", "other collection", "rebooked")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Face:
             photo_id=f"photo-{self.identity}",
             view=View.FRONTAL,
             state=PhotoState.REJECTED if self.spoilt == "rejected" else PhotoState.ENROLLED,
-            model="another" if self.spoilt == "other model" else MODEL,
+            model=MODEL,
             face_id=str(uuid.uuid4() if self.spoilt == "other face" else self.identity),
         )
         profile = Photo(f"profile-{self.identity}", View.LEFT_PROFILE, PhotoState.ENROLLED, model=MODEL, face_id="x")
@@ -103,7 +103,7 @@ class Face:
 def built(faces: Sequence[Face]) -> tuple[GallerySearch, Ranked, Table]:
     index = Ranked([face.neighbour for face in faces])
     table = Table([face.booking for face in faces if face.spoilt != "absent"])
-    return GallerySearch(index, table, MODEL), index, table  # type: ignore[arg-type]
+    return GallerySearch(index, table), index, table  # type: ignore[arg-type]
 
 
 def cut_at(cosine: float) -> Threshold:
@@ -225,7 +225,7 @@ def test_the_threshold_is_made_for_the_number_of_templates_that_the_filter_leave
         sizes.append(searched)
         return cut_at(0.5)
 
-    search = GallerySearch(index, Table([face.booking for face in faces]), MODEL)
+    search = GallerySearch(index, Table([face.booking for face in faces]))
     found = search.find([HERE], PROBE, threshold=threshold, most=20, where=Filter(booked_from=NEW_YEAR))
     assert (sizes, found.searched, len(found.candidates)) == ([3], 3, 3)
     index.close()
