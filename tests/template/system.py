@@ -14,9 +14,10 @@ from samtranslator.yaml_helper import yaml_parse
 
 CHECKOUT = Path(__file__).parents[2]
 TEMPLATE = CHECKOUT / "template.yaml"
-FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed")
+FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index")
 ZIPS = ("authorizer", "ingest", "casework")
-IMAGES = ("search", "embed")
+IMAGES = ("search", "embed", "index")
+BEHIND_THE_API = ("authorizer", "ingest", "casework", "search")
 QUEUES = (
     "PhotosQueue",
     "PhotosDeadLetterQueue",
@@ -87,17 +88,22 @@ def as_list(value: Any) -> list[Any]:
 
 
 def role_statements() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every statement of every role's own policies, with the role's logical id."""
+    """Every statement of every role's own policies, those under a condition too, with the role's logical id."""
     for name, role in resources("AWS::IAM::Role").items():
         for policy in role["Properties"].get("Policies", []):
+            if "Fn::If" in policy:
+                _, policy, otherwise = policy["Fn::If"]
+                assert otherwise == {"Ref": "AWS::NoValue"}
             for statement in statements(policy["PolicyDocument"]):
                 yield name, statement
 
 
 def place(resource: Any) -> str:
-    """A policy's resource in short: ``GalleryTable``, ``PhotosBucket/*``, ``*``."""
+    """A policy's resource in short: ``GalleryTable``, ``PhotosBucket/*``, a parameter's name, ``*``."""
     if isinstance(resource, str):
         return resource
+    if "Ref" in resource:
+        return str(resource["Ref"])
     if "Fn::GetAtt" in resource:
         name, attribute = resource["Fn::GetAtt"]
         return str(name) if attribute == "Arn" else f"{name}.{attribute}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
 from candid import settings
 from tests.template.system import (
+    BEHIND_THE_API,
     FUNCTIONS,
     IMAGES,
     ZIPS,
@@ -26,6 +28,7 @@ SETTINGS = {
     "casework": settings.CaseworkSettings,
     "search": settings.SearchSettings,
     "embed": settings.EmbedSettings,
+    "index": settings.IndexSettings,
 }
 SET_BY_THE_IMAGE = {"CANDID_MODELS"}
 
@@ -70,6 +73,7 @@ MAY = {
         "ProbesBucket": {"s3:ListBucket"},
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
     },
     "embed": {
         "EmbedLogs": LOGS,
@@ -90,6 +94,17 @@ MAY = {
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:Decrypt"},
         "EventBus": {"events:PutEvents"},
+        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
+    },
+    "index": {
+        "IndexLogs": LOGS,
+        "*": TRACES,
+        "GalleryTable": {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
+        "PhotosBucket": {"s3:ListBucket"},
+        "PhotosQueue": {"sqs:SendMessage"},
+        "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "StoreKey via dynamodb": TABLE_KEY,
+        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
     },
 }
 """What each function may do, and to what. An entry more here is a decision, not a repair of a test."""
@@ -133,6 +148,38 @@ def test_a_function_is_told_what_its_settings_read_and_nothing_else(name: str) -
     assert told == {field.name.upper() for field in dataclasses.fields(SETTINGS[name])} - SET_BY_THE_IMAGE
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_two_stacks_on_one_domain_have_indexes_of_their_own_unless_an_operator_says_otherwise(name: str) -> None:
+    assert function(name)["Environment"]["Variables"]["OPENSEARCH_PREFIX"] == {
+        "Fn::If": ["HasOpenSearchPrefix", {"Ref": "OpenSearchPrefix"}, {"Ref": "AWS::StackName"}]
+    }
+
+
+def test_the_index_is_reached_by_tls_or_not_at_all_except_on_this_machine() -> None:
+    allowed = re.compile(template()["Parameters"]["OpenSearchEndpoint"]["AllowedPattern"])
+    for endpoint in (
+        "",
+        "https://vpc-candid.us-east-1.es.amazonaws.com",
+        "https://[::1]:9200",
+        "http://127.0.0.1:9200",
+    ):
+        assert allowed.fullmatch(endpoint), endpoint
+    for endpoint in (
+        "http://10.0.0.1:9200",
+        "http://127.0.0.1.example.org",
+        "https://a/b",
+        "https://user:word@host",
+        "search",
+    ):
+        assert not allowed.fullmatch(endpoint), endpoint
+
+
+def test_a_prefix_can_hold_neither_the_separator_nor_what_opensearch_refuses() -> None:
+    allowed = re.compile(template()["Parameters"]["OpenSearchPrefix"]["AllowedPattern"])
+    assert all(allowed.fullmatch(prefix) for prefix in ("", "candid", "candid-2"))
+    assert not any(allowed.fullmatch(prefix) for prefix in ("can_did", "Candid", "-candid", "c*", "c,d", "c" * 41))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_has_its_own_role_name_and_room(name: str) -> None:
     described = function(name)
@@ -143,7 +190,7 @@ def test_a_function_has_its_own_role_name_and_room(name: str) -> None:
 
 
 def test_no_function_behind_the_api_outlasts_the_gateway() -> None:
-    assert all(function(name)["Timeout"] <= 29 for name in FUNCTIONS if name != "embed")
+    assert all(function(name)["Timeout"] <= 29 for name in BEHIND_THE_API)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -196,11 +243,11 @@ def test_no_role_has_a_policy_that_is_not_written_here_except_the_gateways() -> 
     assert not resources("AWS::IAM::Policy")
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "embed"])
+@pytest.mark.parametrize("name", BEHIND_THE_API)
 def test_only_this_stacks_api_may_invoke_a_function(name: str) -> None:
     permission = properties(f"{name.capitalize()}Permission")
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert permission["FunctionName"] == {"Ref": f"{name.capitalize()}Function"}
     ends = "authorizers/*" if name == "authorizer" else "candid/*/v1/*"
     assert permission["SourceArn"]["Fn::Sub"].endswith(f":${{AWS::AccountId}}:${{Api}}/{ends}")
-    assert len(resources("AWS::Lambda::Permission")) == len(FUNCTIONS) - 1
+    assert len(resources("AWS::Lambda::Permission")) == len(BEHIND_THE_API)

@@ -130,6 +130,10 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
     assert defaults == {
         "Architecture": "arm64",
         "OpenSearchEndpoint": "",
+        "OpenSearchPrefix": "",
+        "OpenSearchAuth": "",
+        "OpenSearchSecretArn": "",
+        "OpenSearchCaFile": "",
         "EmbeddedIndexPath": "",
         "ProbeRetentionDays": 30,
         "LogRetentionDays": 90,
