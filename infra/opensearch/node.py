@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import urllib3
 
+from candid.cli import jdk
 from infra.local import processes
 from infra.local.places import CHECKOUT, HOST
 from infra.local.problems import LocalError
 from infra.local.processes import Process
-from infra.opensearch import jdk
 
 MAJORS: Final = (2, 3)
 HERE: Final = Path(__file__).parent

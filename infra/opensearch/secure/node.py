@@ -20,10 +20,11 @@ from typing import Any, Final
 
 import urllib3
 
+from candid.cli import jdk
 from infra.local import processes
 from infra.local.places import HOST
 from infra.local.problems import LocalError
-from infra.opensearch import jdk, node
+from infra.opensearch import node
 from infra.opensearch.node import Node
 from infra.opensearch.secure.certificates import Authority
 

@@ -6,7 +6,6 @@ import enum
 import hashlib
 import importlib.util
 import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -16,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from candid.cli import config
+from candid.cli import config, jdk
 from candid.cli.client import Client
 from candid.cli.tokens import GivenToken
 from candid.errors import CandidError
 
 _LIBRARIES: Final = ("boto3", "cv2", "ministack", "numpy", "PIL", "pydantic", "samtranslator")
 _NEEDED_DISK: Final = 2 * 10**9
-_NEEDED_JAVA: Final = 17
+_OPENSEARCH: Final = {3: "3.2", 2: "2.19"}
+_USE: Final = "`make opensearch`, `make run INDEX=opensearch` and their tests want it; the embedded index does not."
 
 
 class Verdict(enum.Enum):
@@ -140,7 +140,7 @@ def _is_free(port: int) -> bool:
 
 
 def _docker() -> Check:
-    use = "only `make image` and LocalStack want it"
+    use = "only `make image` and the compose files want it"
     if not shutil.which("docker"):
         return Check("Docker", Verdict.ABSENT, f"It is not installed; {use}.")
     if _said("docker", "version", "--format", "{{.Server.Version}}") is None:
@@ -149,20 +149,24 @@ def _docker() -> Check:
 
 
 def _java() -> Check:
-    use = "only the tests with a real OpenSearch node want it"
-    said = _said("java", "-version") if shutil.which("java") else None
-    version = re.search(r'version "(\d+)', said or "")
-    if version is None:
-        return Check("JDK", Verdict.ABSENT, f"There is none; {use} ({_NEEDED_JAVA} or newer).")
-    if int(version[1]) < _NEEDED_JAVA:
-        return Check("JDK", Verdict.ABSENT, f"Version {version[1]} is older than {_NEEDED_JAVA}; {use}.")
-    return Check("JDK", Verdict.GOOD, f"Version {version[1]}.")
+    found = {major: jdk.version(major) for major in _OPENSEARCH}
+    runs = [f"version {version} runs OpenSearch {_OPENSEARCH[major]}" for major, version in found.items() if version]
+    lacks = [f"OpenSearch {_OPENSEARCH[major]} wants {jdk.needed(major)}" for major in found if not found[major]]
+    said = _sentence(*runs, *lacks)
+    if len(runs) == len(found):
+        return Check("JDK", Verdict.GOOD, f"{said} {_USE}")
+    return Check("JDK", Verdict.ABSENT, f"{'' if runs else 'There is none that fits. '}{said} {_USE}")
 
 
 def _maven() -> Check:
-    if shutil.which("mvn"):
-        return Check("Maven", Verdict.GOOD, "It is installed.")
-    return Check("Maven", Verdict.ABSENT, "It is not installed; only the tests with a real OpenSearch node want it.")
+    if jdk.maven():
+        return Check("Maven", Verdict.GOOD, "It is installed; it fetches OpenSearch once.")
+    return Check("Maven", Verdict.ABSENT, f"It is not installed; it would fetch OpenSearch once. {_USE}")
+
+
+def _sentence(*parts: str) -> str:
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _said(*command: str) -> str | None:
