@@ -80,7 +80,8 @@ class BookingFull(Conflict):
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
-    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed."""
+    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed;
+    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970)."""
 
     photo_id: str
     view: View
@@ -99,6 +100,7 @@ class Photo:
     announced: bool = False
     sequencer: str | None = None
     updated_at: datetime | None = None
+    held_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,4 +494,5 @@ def photo_of(item: Item) -> Photo:
         announced=item.get("announced", False),
         sequencer=item.get("sequencer"),
         updated_at=moment(item["updated_at"]) if "updated_at" in item else None,
+        held_until=item["lease_until"] / 1000 if "lease_until" in item else None,
     )

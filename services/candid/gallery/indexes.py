@@ -6,7 +6,7 @@ that it can be swapped back; both are written, so that either is whole. Not here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,8 +41,11 @@ class Indexes(Protocol):
     def written(self) -> Sequence[ModelIndex]:
         """What every face is written to, the serving one first; as it is now."""
 
+    def every(self) -> Mapping[str, VectorIndex]:
+        """Every index that there is, whatever it is for, by its name; as it is now."""
+
     def erase(self, partition: Partition, ids: Sequence[UUID]) -> None:
-        """Delete entries from every index that there is, whatever it is for."""
+        """Delete entries from every index that there is."""
 
     def holds(self, partition: Partition, ids: Sequence[UUID]) -> bool:
         """Whether any index has any of them."""
@@ -62,6 +65,9 @@ class OneIndex:
 
     def written(self) -> Sequence[ModelIndex]:
         return (self.only,)
+
+    def every(self) -> Mapping[str, VectorIndex]:
+        return {self.only.engine.card.id: self.only.index}
 
     def erase(self, partition: Partition, ids: Sequence[UUID]) -> None:
         self.only.index.delete(partition, ids)
@@ -87,12 +93,15 @@ class OpenSearchIndexes:
     def written(self) -> Sequence[ModelIndex]:
         return tuple(self._open(one) for one in self.layouts.fresh().written())
 
+    def every(self) -> Mapping[str, VectorIndex]:
+        return {name: self._index(one) for name, one in self.layouts.fresh().generations.items()}
+
     def erase(self, partition: Partition, ids: Sequence[UUID]) -> None:
-        for generation in self.layouts.fresh().generations.values():
-            self._index(generation).delete(partition, ids)
+        for index in self.every().values():
+            index.delete(partition, ids)
 
     def holds(self, partition: Partition, ids: Sequence[UUID]) -> bool:
-        return any(self._index(one).get(partition, ids) for one in self.layouts.fresh().generations.values())
+        return any(index.get(partition, ids) for index in self.every().values())
 
     def engine(self) -> FaceEngine:
         try:

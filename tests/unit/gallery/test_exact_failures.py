@@ -16,6 +16,7 @@ import pytest
 from tests.contract.vector_index import BOOKINGS, entry, identity, unit
 
 from candid.errors import DependencyUnavailable, IndexDamaged
+from candid.gallery.exact.file import replace_file
 from candid.gallery.exact.index import ExactIndex
 
 DIMENSION = 128
@@ -187,3 +188,46 @@ def test_a_failures_whole_chain_holds_no_template(path: Path) -> None:
         assert not any(str(float(number))[:7] in str(chain) for number in unit(1, DIMENSION))
         chain = chain.__cause__ or chain.__context__
     index.close()
+
+
+def test_a_whole_file_passes_its_check_and_a_damaged_one_does_not(path: Path) -> None:
+    index = ExactIndex(path, DIMENSION, "test")
+    index.check()
+    index.close()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    with pytest.raises(IndexDamaged):
+        ExactIndex(path, DIMENSION, "test").check()
+
+
+def test_a_file_that_was_replaced_is_begun_anew_by_who_had_it_open(path: Path) -> None:
+    here, there = ExactIndex(path, DIMENSION, "test"), ExactIndex(path, DIMENSION, "test")
+    for one in (here, there):
+        assert one.search([BOOKINGS], unit(1, DIMENSION), 10).searched > 0
+    replace_file(path)
+    assert here.search([BOOKINGS], unit(1, DIMENSION), 10).searched == 0
+    here.upsert([entry(7, dimension=DIMENSION)])
+    assert [found.id for found in there.search([BOOKINGS], entry(7, dimension=DIMENSION).template, 10).neighbours] == [
+        identity(7)
+    ]
+    there.upsert([entry(8, dimension=DIMENSION)])
+    # Who closes last brings the journal in and removes it: nothing of the old file's may take its place.
+    for one in (here, there):
+        one.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert ExactIndex(path, DIMENSION, "test").count(BOOKINGS) == 2
+
+
+def test_who_ends_after_a_replacement_leaves_the_new_files_journal_alone(path: Path) -> None:
+    old = ExactIndex(path, DIMENSION, "test")
+    old.upsert([entry(1, dimension=DIMENSION)])
+    replace_file(path)
+    new = ExactIndex(path, DIMENSION, "test")
+    new.upsert([entry(9, dimension=DIMENSION)])
+    old.close()
+    assert new.count(BOOKINGS) == 1
+    new.upsert([entry(10, dimension=DIMENSION)])
+    new.close()
+    assert ExactIndex(path, DIMENSION, "test").count(BOOKINGS) == 2

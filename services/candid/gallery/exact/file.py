@@ -9,13 +9,14 @@ locks without holding them (https://www.sqlite.org/howtocorrupt.html, 2.6), and 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -60,8 +61,8 @@ _EVERY_TIME: Final = (
 def damaged() -> IndexDamaged:
     """The error for anything that a sound file can't hold."""
     return IndexDamaged(
-        "The index file is damaged or is not an index. Move it away and enrol again: every template can be made again from "
-        "the photos."
+        "The index file is damaged or is not an index. Every template can be made again from the photos: run "
+        "`candid index verify --repair`."
     )
 
 
@@ -79,7 +80,10 @@ class ExactFile:
         self._patience = patience
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
         self._closed = False
+        self.opened = 0
+        """How many different files have lain at the path since this was made: memory of an earlier one is worth nothing."""
         _files.add(self)
         self._patiently(lambda _: None)
 
@@ -92,6 +96,16 @@ class ExactFile:
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """``work`` as all or nothing, on disk when this returns. Runs again and raises as ``read`` does."""
         return self._patiently(lambda connection: _transaction(connection, "BEGIN IMMEDIATE", work))
+
+    def check(self) -> None:
+        """Read the whole file and compare what its parts say of each other. Raises ``IndexDamaged``."""
+
+        def whole(connection: sqlite3.Connection) -> bool:
+            told = connection.execute("PRAGMA integrity_check(1)").fetchall()
+            return bool(told == [("ok",)])
+
+        if not self.read(whole):
+            raise damaged()
 
     def erase_journal(self) -> None:
         """Bring the write-ahead log into the file and cut it to nothing, so that no overwritten byte outlives in it.
@@ -142,12 +156,20 @@ class ExactFile:
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
             raise DependencyUnavailable("This index has been closed.")
+        if self._connection is not None and self._inode != _inode(self._path):
+            # Somebody put another file there (``replace_file``): what this connection writes nobody will read.
+            self.disconnect()
         if self._connection is None:
-            self._connection = self._connect()
+            with _opening(self._path, fcntl.LOCK_SH):
+                connection = self._connect()
+                inode = _inode(self._path)
+            self._connection = connection
+            if inode != self._inode:
+                self.opened += 1
+            self._inode = inode
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             # Only ever a new file: closing a descriptor of one that is open here would drop this process's locks on it.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -190,6 +212,40 @@ class ExactFile:
         for statement in self._schema:
             connection.execute(statement)
         connection.executemany("INSERT INTO fact VALUES (?, ?)", self._facts.items())
+
+
+def replace_file(path: Path) -> None:
+    """Delete an index file, so that the next call of any process begins a new one. Raises ``DependencyUnavailable``.
+
+    A process that is in the middle of a call ends it on the old file; what it wrote there is lost, and its photo's lease shows
+    that somebody was at work."""
+    try:
+        with _opening(path, fcntl.LOCK_EX):
+            # The file first: who holds it open then sees that it has moved, and leaves the new one's journal alone.
+            for name in ("", "-wal", "-shm"):
+                path.with_name(path.name + name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DependencyUnavailable(f"The index file can't be replaced: {os.strerror(error.errno or 0)}.") from error
+
+
+@contextmanager
+def _opening(path: Path, way: int) -> Iterator[None]:
+    """Keep processes that open a file and one that deletes it and its journal apart."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, way)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def _is_blank(connection: sqlite3.Connection) -> bool:

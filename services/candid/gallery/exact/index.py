@@ -88,6 +88,7 @@ class ExactIndex:
         self._file = ExactFile(Path(path), store.SCHEMA, {"model": model_id, "dimension": dimension}, patience)
         self._parts: dict[int, _Part] = {}
         self._change = -1
+        self._opened = 0
 
     @property
     def dimension(self) -> int:
@@ -153,6 +154,10 @@ class ExactIndex:
         wanted = checked_k(limit)
         return self._file.read(lambda db: store.scan(db, int(after) if after else -1, wanted, self._dimension))
 
+    def check(self) -> None:
+        """Compare all parts of the file with each other. Raises ``IndexDamaged``."""
+        self._file.check()
+
     def close(self) -> None:
         with self._file.lock:
             self._file.close()
@@ -170,6 +175,10 @@ class ExactIndex:
 
     def _refresh(self, db: sqlite3.Connection) -> None:
         """Bring what is in memory to the file's state; erased templates are overwritten with zeros."""
+        if self._opened != self._file.opened:
+            for part in list(self._parts):
+                self._forget(part)
+            self._change, self._opened = -1, self._file.opened
         latest = store.latest_change(db)
         if latest == self._change:
             return
