@@ -1,7 +1,7 @@
 # Candid's commands. `make` alone lists them. Each does its own set-up; all they make lies in .venv, .venv-sam, .build and .candid.
 # Written for make 3.81 too, which macOS has: a recipe's lines are shells of their own.
 .DEFAULT_GOAL := help
-.PHONY: help run stop logs test test-fast check install image build clean distclean
+.PHONY: help run stop logs opensearch test test-fast check install image build clean distclean
 
 PYTHON ?= python3.11
 PY := .venv/bin/python
@@ -14,6 +14,8 @@ help: ## List the commands
 	@echo "  make run DETACH=1                                     return when it is up; make stop ends it"
 	@echo "  make run CANDID_AWS_PORT=4570 CANDID_FACES_PORT=4571  other ports"
 	@echo "  make run MODEL=deepface:SFace                         another face model (a gallery of its own)"
+	@echo "  make run INDEX=opensearch                             on a real OpenSearch node (a gallery of its own; JDK and Maven)"
+	@echo "  make opensearch OPENSEARCH=2                          OpenSearch 2.19 instead of 3.2"
 
 run: $(PY) ## Start Candid on this machine, enrol sample photos, search twice; Ctrl-C ends it
 	@$(PY) $(INSTALL) --editable local $(if $(filter deepface:%,$(MODEL)),deepface)
@@ -24,6 +26,10 @@ stop: ## End what runs here; the gallery is kept
 
 logs: ## What the functions said (the running ones)
 	@if [ -x $(PY) ]; then exec $(PY) -m infra.local logs; else echo "Nothing of Candid's is running here."; fi
+
+opensearch: $(PY) ## Start a real OpenSearch node alone (JDK and Maven); Ctrl-C ends it, its data are kept
+	@$(PY) $(INSTALL) --editable local
+	@exec $(PY) -m infra.opensearch
 
 test: check ## Set up, check statically, run every test
 	@exec $(PY) -m pytest
@@ -47,8 +53,8 @@ image: $(PY) ## Build the container image of the functions that see faces; witho
 	@$(PY) $(INSTALL) --editable local
 	@exec $(PY) -m infra.build image
 
-clean: stop ## Remove what was built, and the local gallery with its logs
-	@rm -rf .build .candid/state .candid/index .candid/logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: stop ## Remove what was built, and the local galleries with their logs
+	@rm -rf .build .candid/state .candid/index .candid/logs .candid/opensearch .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find services infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the virtual environments, the weights and the keys as well

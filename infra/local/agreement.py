@@ -1,4 +1,4 @@
-"""Whether bucket, table and index tell the same story after the local AWS was killed. It looks, and mends nothing."""
+"""Whether bucket, table and index tell the same story, after the local AWS was killed or the index was lost. It mends nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from candid.faces.registry import ModelCard, model_card
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
+from candid.gallery.opensearch.index import OpenSearchIndex
+from infra.local import opensearch
 from infra.local.aws import client
 from infra.local.places import Places
 
@@ -42,7 +44,7 @@ def look(places: Places, outputs: dict[str, str]) -> Findings:
     enrolled = list(_enrolled(client(places.aws_url, "dynamodb"), outputs["GalleryTableName"]))
     parts = (key.split("/") for key in [*keys, *enrolled])
     partitions = {Partition(agency, collection) for agency, collection, *_ in parts}
-    return Findings(len(keys), len(enrolled), _templates(places.index, model_card(places.model), partitions))
+    return Findings(len(keys), len(enrolled), _templates(places, partitions))
 
 
 def _keys(s3: Any, bucket: str) -> Iterable[str]:
@@ -63,7 +65,17 @@ def _enrolled(dynamodb: Any, table: str) -> Iterable[str]:
     return (places[booking] for booking in photos if booking in places)
 
 
-def _templates(folder: Path, card: ModelCard, partitions: Iterable[Partition]) -> int:
+def _templates(places: Places, partitions: Iterable[Partition]) -> int:
+    card = model_card(places.model)
+    if places.opensearch_url:
+        ours = opensearch.lifecycle(places)
+        serving = ours.layouts.fresh().the_serving()
+        held = OpenSearchIndex(ours.client, ours.layouts, serving.name, serving.dimension)
+        return sum(held.count(partition) for partition in partitions)
+    return _embedded_templates(places.index, card, partitions)
+
+
+def _embedded_templates(folder: Path, card: ModelCard, partitions: Iterable[Partition]) -> int:
     path = folder / f"{card.id}.sqlite"
     if not path.exists():
         return 0

@@ -7,6 +7,12 @@
 | ``CANDID_FACES_PORT`` | the functions that see faces, and the token issuer's keys | 4567 |
 | ``CANDID_MODELS`` | the weights | ``models`` in the checkout's ``.candid`` |
 | ``MODEL`` | the face model | ``sface`` |
+| ``INDEX`` | the vector index: ``embedded``, or ``opensearch`` for a real node | ``embedded`` |
+| ``CANDID_OPENSEARCH_PORT`` | OpenSearch; its transport listens a hundred above | 9200 |
+| ``OPENSEARCH`` | its version, 2 or 3 | the one that wrote the data, else what the JDK can run |
+| ``OPENSEARCH_HEAP`` | its heap, in Java's notation | ``1g`` |
+| ``OPENSEARCH_URL`` | an OpenSearch that runs already, instead of a node of our own | |
+| ``OPENSEARCH_PREFIX`` | what the names of its indexes begin with | ``candid-`` and the model |
 | ``DEEPFACE_HOME`` | DeepFace's home, for models named ``deepface:…`` | ``deepface`` in the checkout's ``.candid`` |
 | ``AWS_ENDPOINT_URL`` | a LocalStack that runs already, instead of a local AWS of our own | |
 | ``FACES_WORKERS_EMBED``, ``FACES_WORKERS_SEARCH`` | processes a function | 2, 1 |
@@ -27,23 +33,34 @@ STACK: Final = "candid"
 REGION: Final = "us-east-1"
 HOST: Final = "127.0.0.1"
 FACE_FUNCTIONS: Final = {"embed": 2, "search": 1}
-"""The functions that see faces, and how many processes each gets on a machine of two cores."""
+"""The functions of the image, and how many processes each gets on a machine of two cores."""
+EMBEDDED: Final = "embedded"
+OPENSEARCH: Final = "opensearch"
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders, ports and the model of one local Candid."""
+    """Folders, ports, the model and the index of one local Candid."""
 
     home: Path
     aws_port: int
     faces_port: int
+    opensearch_port: int
     model: str
+    index_kind: str
+    """``embedded`` or ``opensearch``."""
     models: Path
     samples: Path
     deepface: Path
     """DeepFace's home: its weights lie in ``.deepface/weights`` there."""
     foreign_aws: str
     """Address of a LocalStack that somebody else started; empty where the local AWS is ours."""
+    foreign_opensearch: str
+    """Address of an OpenSearch that somebody else started; empty where the node is ours."""
+    opensearch_major: int | None
+    """The version asked for; None: whichever suits."""
+    opensearch_heap: str
+    opensearch_prefix: str
     workers: Mapping[str, int]
 
     @property
@@ -57,14 +74,21 @@ class Places:
         return f"http://{HOST}:{self.faces_port}"
 
     @property
+    def opensearch_url(self) -> str:
+        """Where OpenSearch answers; empty with the embedded index."""
+        if self.index_kind != OPENSEARCH:
+            return ""
+        return self.foreign_opensearch or f"http://{HOST}:{self.opensearch_port}"
+
+    @property
     def aws_state(self) -> Path:
-        """Tables, queues and the stack. A gallery belongs to one model: each model has its own."""
-        return self.home / "state" / self._model_folder
+        """Tables, queues and the stack. A gallery belongs to one model and one index: each pair has its own."""
+        return self.home / "state" / self._gallery
 
     @property
     def index(self) -> Path:
-        """The embedded index of this model's gallery."""
-        return self.home / "index" / self._model_folder
+        """The index of this gallery: the embedded one's file, or the data of an OpenSearch node of ours."""
+        return self.home / "index" / self._gallery
 
     @property
     def keys(self) -> Path:
@@ -82,28 +106,51 @@ class Places:
         return self.home / "local.json"
 
     @property
-    def _model_folder(self) -> str:
-        return re.sub(r"[^A-Za-z0-9_.-]", "-", self.model)
+    def _gallery(self) -> str:
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", self.model)
+        # No model's name holds an @.
+        return model if self.index_kind == EMBEDDED else f"{model}@{self.index_kind}"
 
 
 def read(environ: Mapping[str, str]) -> Places:
     """The places that ``environ`` names. Raises ``LocalError`` with the variable that is wrong."""
     home = Path(environ.get("CANDID_HOME") or CHECKOUT / ".candid").absolute()
     own = CHECKOUT / ".candid"
+    model = environ.get("MODEL") or "sface"
     return Places(
         home=home,
         aws_port=_port(environ, "CANDID_AWS_PORT", 4566),
         faces_port=_port(environ, "CANDID_FACES_PORT", 4567),
-        model=environ.get("MODEL") or "sface",
+        opensearch_port=_number(environ, "CANDID_OPENSEARCH_PORT", 9200, 1, 65_435),
+        model=model,
+        index_kind=_one_of(environ, "INDEX", EMBEDDED, OPENSEARCH) or EMBEDDED,
         models=Path(environ.get("CANDID_MODELS") or own / "models").absolute(),
         samples=own / "samples",
         deepface=Path(environ.get("DEEPFACE_HOME") or own / "deepface").absolute(),
         foreign_aws=(environ.get("AWS_ENDPOINT_URL") or "").rstrip("/"),
+        foreign_opensearch=(environ.get("OPENSEARCH_URL") or "").rstrip("/"),
+        opensearch_major=int(_one_of(environ, "OPENSEARCH", "2", "3") or 0) or None,
+        opensearch_heap=_heap(environ),
+        opensearch_prefix=environ.get("OPENSEARCH_PREFIX") or f"{STACK}-{re.sub(r'[^a-z0-9]+', '-', model.lower())}",
         workers={
             name: _number(environ, f"FACES_WORKERS_{name.upper()}", count, 1, 64)
             for name, count in FACE_FUNCTIONS.items()
         },
     )
+
+
+def _one_of(environ: Mapping[str, str], variable: str, *known: str) -> str | None:
+    text = environ.get(variable) or None
+    if text is not None and text not in known:
+        raise LocalError(f"{variable} must be {' or '.join(known)}, and is {text!r}.")
+    return text
+
+
+def _heap(environ: Mapping[str, str]) -> str:
+    text = environ.get("OPENSEARCH_HEAP") or "1g"
+    if not re.fullmatch(r"[1-9][0-9]{0,5}[mg]", text):
+        raise LocalError(f"OPENSEARCH_HEAP must be a size such as 512m or 2g, and is {text!r}.")
+    return text
 
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:

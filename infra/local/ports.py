@@ -13,8 +13,10 @@ from infra.local.places import HOST
 from infra.local.problems import LocalError
 
 
-def require_free(port: int, variable: str, purpose: str) -> None:
-    """Raise ``LocalError`` unless ``port`` can be listened on."""
+def require_free(
+    port: int, variable: str, purpose: str, command: str = "make run", *, instead: int | None = None
+) -> None:
+    """Raise ``LocalError`` unless ``port`` can be listened on; ``instead`` is another value for ``variable`` (``port`` + 10)."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -25,13 +27,13 @@ def require_free(port: int, variable: str, purpose: str) -> None:
             if error.errno == errno.EACCES:
                 raise LocalError(
                     f"Port {port}, meant for {purpose}, needs an administrator. Choose another with {variable}, "
-                    f"as in: make run {variable}={port + 10000}"
+                    f"as in: {command} {variable}={port + 10000}"
                 ) from None
             holder = _holder(port)
             by = f" by {holder}" if holder else ""
             raise LocalError(
                 f"Port {port}, meant for {purpose}, is taken{by}. "
-                f"Stop that, or choose another port, as in: make run {variable}={port + 10}"
+                f"Stop that, or choose another port, as in: {command} {variable}={instead or port + 10}"
             ) from None
 
 

@@ -6,6 +6,7 @@ answers.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from infra.local.places import Places
 from infra.local.processes import Process
 
 _FACES_PATIENCE = 10
+_OPENSEARCH_PATIENCE = 60
 
 
 @dataclass(slots=True)
@@ -27,44 +29,63 @@ class Running:
     places: Places
     emulator: Process | None = None
     faces: Process | None = None
+    opensearch: Process | None = None
 
     def any_lives(self) -> bool:
         """Whether at least one process runs."""
-        return any(process is not None and process.is_running() for process in (self.emulator, self.faces))
+        return any(process.is_running() for process in self._named().values())
 
     def all_live(self) -> bool:
         """Whether everything that was started runs."""
-        expected = [self.faces] if self.places.foreign_aws else [self.faces, self.emulator]
-        return all(process is not None and process.is_running() for process in expected)
+        expected = {"faces"} if self.places.foreign_aws else {"faces", "emulator"}
+        named = self._named()
+        return expected <= named.keys() and all(process.is_running() for process in named.values())
+
+    def ended(self) -> list[str]:
+        """The names of those that were started and do not run."""
+        return [name for name, process in self._named().items() if not process.is_running()]
 
     def save(self, *, stopping: bool = False) -> None:
-        """Write down which processes are ours, and whether somebody is ending them."""
-        named = {"emulator": self.emulator, "faces": self.faces}
-        told = {name: process.to_json() for name, process in named.items() if process}
-        _write(_record(self.places), {"processes": told, "stopping": stopping})
+        """Write down which processes are ours, whose gallery they serve, and whether somebody is ending them."""
+        told = {name: process.to_json() for name, process in self._named().items()}
+        gallery = {"model": self.places.model, "index": self.places.index_kind}
+        _write(_record(self.places), {"processes": told, "gallery": gallery, "stopping": stopping})
 
     def describe(self, told: Mapping[str, Any]) -> None:
         """Tell other commands where everything is."""
         _write(self.places.description, told)
 
     def stop(self) -> bool:
-        """End every process: the local AWS first, which saves its state and sends no more work. False if it could not save."""
+        """End every process: the local AWS first, which saves its state and sends no more work, the index last.
+
+        False if the local AWS could not save.
+        """
         self.save(stopping=True)
         saved = emulator.stop(self.places, self.emulator) if self.emulator else True
         if self.faces:
             self.faces.stop(_FACES_PATIENCE)
+        if self.opensearch:
+            self.opensearch.stop(_OPENSEARCH_PATIENCE)
         _record(self.places).unlink(missing_ok=True)
         self.places.description.unlink(missing_ok=True)
         return saved
 
+    def _named(self) -> dict[str, Process]:
+        named = {"emulator": self.emulator, "faces": self.faces, "opensearch": self.opensearch}
+        return {name: process for name, process in named.items() if process}
+
 
 def recorded(places: Places) -> Running | None:
-    """What an earlier command started here and has not ended; its processes may have died meanwhile."""
+    """What an earlier command started here and has not ended, with its model and index; its processes may have died meanwhile."""
     told = _read(_record(places))
     if told is None:
         return None
     found = {name: Process.from_json(process) for name, process in told["processes"].items()}
-    return Running(places, found.get("emulator"), found.get("faces"))
+    gallery = told.get("gallery", {})
+    theirs = dataclasses.replace(
+        places, model=gallery.get("model", places.model), index_kind=gallery.get("index", places.index_kind)
+    )
+    return Running(theirs, found.get("emulator"), found.get("faces"), found.get("opensearch"))
 
 
 def is_being_stopped(places: Places) -> bool:

@@ -35,6 +35,7 @@ def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: boo
         ("API", told["api_url"]),
         ("Token issuer", f"{told['issuer']}/.well-known/jwks.json"),
         ("Local AWS", f"{told['aws_endpoint_url']}   (AWS_ENDPOINT_URL; any credentials, region us-east-1)"),
+        ("Index", _index(told)),
         ("Photos bucket", told["outputs"].get("PhotosBucketName", "")),
         ("Token", f"{_short(token_file)}   (user det.rivera of {LAKESIDE}, investigator and records, 8 hours)"),
         ("Logs", f"make logs   ({_short(logs)}/)"),
@@ -67,6 +68,12 @@ def _search(out: Console, title: str, answer: Search) -> None:
     out.print(Rule(title, style="cyan", align="left"))
     for part in candidates.search(answer, links=False):
         out.print(part, soft_wrap=isinstance(part, Text) and not out.is_terminal)
+
+
+def _index(told: Mapping[str, Any]) -> str:
+    if url := told["opensearch_url"]:
+        return f"OpenSearch {told['opensearch_version']} at {url}   (INDEX=embedded: a file, a gallery of its own)"
+    return "embedded   (INDEX=opensearch: a real OpenSearch node, and a gallery of its own)"
 
 
 def _short(path: Path) -> str:

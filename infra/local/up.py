@@ -25,16 +25,19 @@ from infra.local import (
     faces,
     gateway,
     model,
+    opensearch,
     ports,
     running,
     saved_state,
     show,
 )
-from infra.local.places import CHECKOUT, STACK, Places
+from infra.local.places import CHECKOUT, OPENSEARCH, STACK, Places
 from infra.local.problems import LocalError
 from infra.local.progress import step
 from infra.local.running import Running
 from infra.models.fetch import FetchError, fetch
+from infra.opensearch import node
+from infra.opensearch.node import Node
 
 AUDIENCE: Final = "candid"
 
@@ -57,10 +60,11 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
         return 0
     print(f"Starting Candid on this machine; everything it keeps is in {places.home}")
     was_killed = _clear_away(places, wishes)
+    had_gallery = saved_state.is_saved(places.aws_state)
     now = Running(places)
     try:
-        told = _start(now, template)
-        if was_killed:
+        told, index_is_new = _start(now, template)
+        if was_killed or (index_is_new and had_gallery):
             print(f"  {agreement.look(places, told['outputs']).sentence()}")
         if wishes.demonstrate:
             _demonstrate(places, told)
@@ -81,8 +85,8 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
         raise
 
 
-def _start(now: Running, template: Path) -> dict[str, Any]:
-    """Start the processes and deploy; the description of what runs."""
+def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
+    """Start the processes and deploy; the description of what runs, and whether its OpenSearch index had to be made."""
     places = now.places
     if not places.foreign_aws:
         ports.require_free(places.aws_port, "CANDID_AWS_PORT", "the local AWS")
@@ -93,15 +97,20 @@ def _start(now: Running, template: Path) -> dict[str, Any]:
         except FetchError as error:
             raise LocalError(str(error)) from None
         model.require(places)
+    started = _start_opensearch(now)
     with step("starting the process for the functions that see faces"):
         now.faces = faces.start(places)
         now.save()
+    with step("building the other functions"):
+        _build()
+    if started:
+        # Before the local AWS, which goes on at once with the photos that were waiting when it stopped.
+        with step("waiting for OpenSearch"):
+            node.wait_for(started)
     if not places.foreign_aws:
         with step(f"starting the local AWS on port {places.aws_port}"):
             now.emulator = emulator.start(places)
             now.save()
-    with step("building the other functions"):
-        _build()
     with step("deploying template.yaml") as line:
         deployed = deploy.deploy(
             places.aws_url,
@@ -113,6 +122,11 @@ def _start(now: Running, template: Path) -> dict[str, Any]:
         line.note = "" if deployed.changed else "unchanged"
     with step("loading the functions that see faces"):
         faces.load(places)
+    index_is_new = False
+    if places.opensearch_url:
+        with step("the index in OpenSearch") as line:
+            index_is_new = opensearch.create_index(places)
+            line.note = "" if index_is_new else "found the earlier one"
     changes.deliver_again(places.aws_url, deployed.outputs["GalleryTableName"])
     told = {
         "api_url": gateway.url(places.aws_url, deployed.outputs["ApiId"], _stage(deployed.outputs)),
@@ -122,13 +136,29 @@ def _start(now: Running, template: Path) -> dict[str, Any]:
         "stack": STACK,
         "agency": demo.LAKESIDE,
         "model": places.model,
-        "index": str(places.index),
+        "index": places.index_kind,
+        "opensearch_url": places.opensearch_url,
+        "opensearch_version": opensearch.version(places),
         "logs": str(places.logs),
         "outputs": deployed.outputs,
     }
     _write_token(places)
     now.describe(told)
-    return told
+    return told, index_is_new
+
+
+def _start_opensearch(now: Running) -> Node | None:
+    """The node of this gallery's index, started and not waited for; None where there is none of ours."""
+    places = now.places
+    if not places.opensearch_url:
+        return None
+    if places.foreign_opensearch:
+        opensearch.require_foreign(places)
+        return None
+    started = opensearch.start(places)
+    now.opensearch = started.process
+    now.save()
+    return started
 
 
 def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
@@ -156,11 +186,17 @@ def _parameters(places: Places) -> dict[str, str]:
         "Architecture": host_architecture(),
         # Nothing is pulled: the process in the image's place serves the functions.
         "FacesImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/candid-faces:local",
-        "EmbeddedIndexPath": str(places.index),
+        **_index_parameters(places),
         "TokenIssuer": places.faces_url,
         "TokenJwksUrl": f"{places.faces_url}/.well-known/jwks.json",
         "Model": places.model,
     }
+
+
+def _index_parameters(places: Places) -> dict[str, str]:
+    if places.index_kind == OPENSEARCH:
+        return {"OpenSearchEndpoint": places.opensearch_url, "OpenSearchPrefix": places.opensearch_prefix}
+    return {"EmbeddedIndexPath": str(places.index)}
 
 
 def _build() -> None:
@@ -194,7 +230,7 @@ def _already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
     told = running.described(places)
     if earlier is None or told is None or not earlier.all_live():
         return None
-    if wishes.fresh or told.get("model") != places.model:
+    if wishes.fresh or (told.get("model"), told.get("index")) != (places.model, places.index_kind):
         raise LocalError("Candid is already running here. End it with `make stop` (or Ctrl-C where it runs) first.")
     print("Candid is already running here.")
     return told
@@ -210,16 +246,23 @@ def _clear_away(places: Places, wishes: Wishes) -> bool:
         else:
             earlier.stop()
     if wishes.fresh:
-        saved_state.forget(places.aws_state, places.index)
+        _forget(places)
         return False
     if places.foreign_aws or not saved_state.ended_uncleanly(places.aws_state):
         return False
     if not saved_state.is_saved(places.aws_state):
         print("  The local AWS was killed before it had ever saved its tables. Starting with an empty gallery.")
-        saved_state.forget(places.aws_state, places.index)
+        _forget(places)
         return False
     print("  The local AWS was killed without saving: bookings, cases and searches since its last clean end are lost.")
     return True
+
+
+def _forget(places: Places) -> None:
+    saved_state.forget(places.aws_state, places.index)
+    if places.index_kind == OPENSEARCH and places.foreign_opensearch:
+        opensearch.require_foreign(places)
+        opensearch.forget(places)
 
 
 def _stay(now: Running) -> int:
@@ -229,7 +272,13 @@ def _stay(now: Running) -> int:
             print("\nEnded by `make stop`.")
             return 0
         if not now.all_live():
-            raise LocalError(f"A process of Candid's has ended by itself. The logs in {now.places.logs} say why.")
+            raise LocalError(_ended_by_itself(now))
+
+
+def _ended_by_itself(now: Running) -> str:
+    if "opensearch" in now.ended():
+        return f"OpenSearch has ended by itself. Its log is {now.places.index / 'opensearch.log'}."
+    return f"A process of Candid's has ended by itself. The logs in {now.places.logs} say why."
 
 
 def _end(now: Running) -> None:

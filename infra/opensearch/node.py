@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,7 @@ HERE: Final = Path(__file__).parent
 BUILT: Final = CHECKOUT / ".build" / "opensearch"
 _START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 30
-_TRANSPORT: Final = 100
+TRANSPORT: Final = 100
 """A node's transport port is so far from its HTTP port."""
 
 _ALONE: Final = {"discovery.type": "single-node"}
@@ -48,6 +49,9 @@ _SIMD: Final = (
     "--enable-native-access=ALL-UNNAMED",
     "-Dorg.apache.lucene.vectorization.upperJavaFeatureVersion=25",
 )
+
+_LOGS: Final = ("-Dlog4j2.shutdownHookEnabled=false",)
+"""Else the log ends before the node does, and a clean end can't be told from another."""
 
 
 @dataclass(slots=True)
@@ -77,10 +81,15 @@ class Node:
 def missing(major: int) -> str | None:
     """What this machine lacks to run such a node, in a sentence; None if nothing."""
     if jdk.java(major) is None:
-        return f"OpenSearch {major} needs {jdk.needed(major)}, and there is none here."
-    if jdk.maven() is None and not _assembled(major).exists():
-        return "OpenSearch is assembled by Maven (mvn), and there is none here."
+        return f"OpenSearch {major} needs {jdk.needed(major)}, and there is none here (JAVA_HOME may name one)."
+    if jdk.maven() is None and not is_assembled(major):
+        return "OpenSearch is fetched by Maven (mvn), once, and there is none here."
     return None
+
+
+def is_assembled(major: int) -> bool:
+    """Whether the node's libraries are there, so that starting needs no Maven."""
+    return _assembled(major).exists()
 
 
 def assemble(major: int) -> Path:
@@ -93,16 +102,16 @@ def assemble(major: int) -> Path:
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     command = [str(jdk.maven()), "-q", "-B", "-f", str(HERE / "pom.xml"), f"-Dtarget={part}", "package"]
-    done = subprocess.run(
-        [*command, *(["-Popensearch-3"] if major == 3 else [])], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        shutil.rmtree(part, ignore_errors=True)
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
-        raise LocalError(f"Maven could not assemble OpenSearch {major}. It said last:\n{said}")
     try:
-        part.rename(folder)
-    except OSError:  # Another process was quicker.
+        done = subprocess.run(
+            [*command, *(["-Popensearch-3"] if major == 3 else [])], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+            raise LocalError(f"Maven could not assemble OpenSearch {major}. It said last:\n{said}")
+        with suppress(OSError):  # Another process was quicker.
+            part.rename(folder)
+    finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
 
@@ -123,7 +132,7 @@ def start(
     further ones: class and folder of jars. Raises ``LocalError`` where it can't be assembled or does not answer in two minutes.
     """
     folder = assemble(major)
-    transport = {"http.port": str(port), "transport.port": str(port + _TRANSPORT)}
+    transport = {"http.port": str(port), "transport.port": str(port + TRANSPORT)}
     told = _ALWAYS | transport | (dict(settings) if settings and "discovery.seed_hosts" in settings else _ALONE)
     told |= dict(settings or {})
     paths = [f"{folder}/lib/*", f"{folder}/knn/*", *(f"{jars}/*" for _, jars in plugins)]
@@ -131,6 +140,7 @@ def start(
         str(jdk.java(major)),
         f"-Xms{heap}",
         f"-Xmx{heap}",
+        *_LOGS,
         *(_SIMD if major == 3 else ()),
         *([f"-Dcandid.plugins={','.join(name for name, _ in plugins)}"] if plugins else ()),
         "-cp",
@@ -157,7 +167,7 @@ def start_cluster(
     """Start ``nodes`` processes that are one cluster, at ``port``, ``port`` + 1, …; returns when all have joined."""
     names = [f"node-{number}" for number in range(nodes)]
     shared = {
-        "discovery.seed_hosts": ",".join(f"{HOST}:{port + _TRANSPORT + number}" for number in range(nodes)),
+        "discovery.seed_hosts": ",".join(f"{HOST}:{port + TRANSPORT + number}" for number in range(nodes)),
         "cluster.initial_cluster_manager_nodes": ",".join(names),
     }
     started = [
