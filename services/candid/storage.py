@@ -119,6 +119,42 @@ def erase(bucket: str, prefix: str) -> int:
     return erased
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An entry of a bucket's list of versions. ``version_id`` is None where the bucket keeps no versions; ``current``: what a
+    reader gets; ``deleted``: a marker, under which a reader finds nothing."""
+
+    key: str
+    version_id: str | None
+    stored_at: datetime
+    current: bool
+    deleted: bool
+
+
+def versions(
+    bucket: str, prefix: str = "", after: tuple[str, str] | None = None
+) -> tuple[list[Version], tuple[str, str] | None]:
+    """Up to a thousand versions and delete markers under ``prefix``, and what continues the list; None at its end."""
+    start = {"KeyMarker": after[0], "VersionIdMarker": after[1]} if after and after[1] else {}
+    if after and not after[1]:
+        start = {"KeyMarker": after[0]}
+    with dependency("the photo store"):
+        told = aws.s3().list_object_versions(Bucket=bucket, Prefix=prefix, **start)  # type: ignore[arg-type]
+    listed = [
+        Version(one["Key"], plain_version(one.get("VersionId")), one["LastModified"], one["IsLatest"], deleted)
+        for kind, deleted in (("Versions", False), ("DeleteMarkers", True))
+        for one in told.get(kind, [])  # type: ignore[attr-defined]
+    ]
+    if not told.get("IsTruncated"):
+        return listed, None
+    return listed, (told["NextKeyMarker"], told.get("NextVersionIdMarker", ""))
+
+
+def plain_version(told: str | None) -> str | None:
+    """A bucket that never kept versions calls the one that it has "null"."""
+    return None if told in {None, "", "null"} else told
+
+
 def is_empty(bucket: str, prefix: str) -> bool:
     """Whether no version and no delete marker is left under ``prefix``."""
     with dependency("the photo store"):

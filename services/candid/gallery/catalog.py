@@ -120,6 +120,7 @@ class Booking:
     photos: tuple[Photo, ...] = ()
     revision: int = 0
     change: str | None = None
+    changed_at: datetime | None = None
 
     def key_of(self, photo_id: str) -> PhotoKey:
         """Where the photo lies."""
@@ -368,6 +369,21 @@ class Catalog:
                 if not is_condition_failure(error):
                     raise
 
+    def remind(self, booking: Booking) -> None:
+        """Write the note of a change again, so that the table's stream brings it once more; nothing where it is gone."""
+        with dependency("the gallery table"):
+            try:
+                aws.dynamodb().update_item(
+                    TableName=self.table,
+                    Key=key(booking_pk(booking.agency, booking.booking_id), "CHANGE"),
+                    UpdateExpression="SET reminded_at = :now",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues={":now": {"S": timestamp(now())}},
+                )
+            except ClientError as error:
+                if not is_condition_failure(error):
+                    raise
+
     def _follow(self, booking: Booking, stored: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> None:
         pk = booking_pk(booking.agency, booking.booking_id)
         names = {f"#s{i}": name for i, name in enumerate(stored)}
@@ -456,6 +472,7 @@ def booking_of(items: Sequence[Item]) -> Booking | None:
     record = next((item for item in items if item["sk"] == "BOOKING"), None)
     if record is None:
         return None
+    note = next((item for item in items if item["sk"] == "CHANGE"), None)
     photos = sorted((photo_of(item) for item in items if item["sk"].startswith("PHOTO#")), key=lambda p: p.photo_id)
     return Booking(
         agency=record["agency"],
@@ -470,7 +487,8 @@ def booking_of(items: Sequence[Item]) -> Booking | None:
         fields=record.get("fields", {}),
         photos=tuple(photos),
         revision=record.get("revision", 0),
-        change=next((item["nonce"] for item in items if item["sk"] == "CHANGE"), None),
+        change=note["nonce"] if note else None,
+        changed_at=moment(note["at"]) if note else None,
     )
 
 

@@ -62,6 +62,15 @@ class Strays:
                 raise
         self._announce(place, events.PhotoRejected(KEY_NOT_RECOGNISED, key_sha256=digest))
 
+    def knows_key(self, text: str) -> bool:
+        """Whether a key of another form is recorded."""
+        digest = sha256(text.encode()).hexdigest()
+        with dependency("the gallery table"):
+            told = aws.dynamodb().get_item(
+                TableName=self.table, Key=key(f"STRAY#{digest}", "STRAY"), ConsistentRead=True
+            )
+        return "Item" in told
+
     def photo(self, where: PhotoKey, reason: str) -> None:
         """Record a photo that its booking can't take, once, and say so once. Raises ``RecordMoved`` if the booking is deleted
         meanwhile: its erasure would not find a record written later."""

@@ -172,7 +172,7 @@ class OpenSearchIndex:
             body["search_after"] = after.split("/")
         with the_index():
             told = self.client.search(
-                index=",".join([self.name, *(generation.own[key] for key in sorted(generation.searched))]),
+                index=",".join([self.name, *(own.name for own in generation.searched_own())]),
                 body=body,
                 params={"allow_partial_search_results": "false"},
             )

@@ -14,21 +14,37 @@ from typing import Any, Final
 
 from opensearchpy import OpenSearch
 
-from candid.gallery.index import Partition
+from candid.gallery.index import Kind, Partition
 from candid.gallery.opensearch.client import IndexNotReady, the_index
 from candid.gallery.opensearch.names import Names, partition_key, parts
 
 RECENT_SECONDS: Final = 5.0
 """How old the layout may be that a search goes by."""
 
+_CUT: Final = (
+    "*.settings.index.number_of_shards,*.settings.index.number_of_replicas,*.settings.index.auto_expand_replicas"
+)
+
 OWN_SUFFIX: Final = "_own"
 """The alias ``<generation>_own`` is on those of a generation's own indexes that are searched; one without it is being filled."""
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A large collection's own index. ``searched``: it is looked at instead of the shared one; else it is being filled.
+    ``replicas`` is None where OpenSearch decides by its nodes."""
+
+    name: str
+    partition: Partition
+    searched: bool
+    shards: int = 1
+    replicas: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """One model's index. ``model`` is the registry's name, ``own`` names the indexes that large collections have beside it (by
-    partition key), ``searched`` those of them that are searched instead of the shared one."""
+    """One model's index. ``model`` is the registry's name, ``own`` are the indexes that large collections have beside it, by
+    partition key."""
 
     name: str
     model: str
@@ -36,25 +52,29 @@ class Generation:
     dimension: int
     ef_search: int
     exact_limit: int
-    own: Mapping[str, str] = field(default_factory=dict)
-    searched: frozenset[str] = frozenset()
+    shards: int = 1
+    own: Mapping[str, Own] = field(default_factory=dict)
 
     def home(self, partition: Partition) -> str:
         """The index that a search of ``partition`` looks at."""
-        key = partition_key(partition)
-        return self.own[key] if key in self.searched else self.name
+        own = self.own.get(partition_key(partition))
+        return own.name if own and own.searched else self.name
 
     def written(self, partition: Partition) -> tuple[str, ...]:
         """The indexes that an entry of ``partition`` is written to: while an own one is filled the shared one is first."""
         own = self.own.get(partition_key(partition))
         if own is None:
             return (self.name,)
-        return (own,) if partition_key(partition) in self.searched else (self.name, own)
+        return (own.name,) if own.searched else (self.name, own.name)
 
     def holding(self, partition: Partition) -> tuple[str, ...]:
         """The indexes that may hold anything of ``partition``."""
         own = self.own.get(partition_key(partition))
-        return (self.name,) if own is None else (self.name, own)
+        return (self.name,) if own is None else (self.name, own.name)
+
+    def searched_own(self) -> tuple[Own, ...]:
+        """The own indexes that are searched, by name."""
+        return tuple(sorted((one for one in self.own.values() if one.searched), key=lambda one: one.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,7 @@ class Layouts:
         with the_index():
             told = self.client.indices.get(
                 index=self.names.every,
-                params={"filter_path": "*.aliases,*.mappings._meta", "allow_no_indices": "true"},
+                params={"filter_path": f"*.aliases,*.mappings._meta,{_CUT}", "allow_no_indices": "true"},
             )
         layout = understood(told, self.names)
         with self._lock:
@@ -119,8 +139,8 @@ class Layouts:
 def understood(told: Mapping[str, Any], names: Names) -> Layout:
     """What OpenSearch's list of indexes means. An index that Candid did not make is left out."""
     shared: dict[str, Mapping[str, Any]] = {}
-    own: dict[str, dict[str, str]] = {}
-    searched: dict[str, set[str]] = {}
+    cut: dict[str, int] = {}
+    own: dict[str, dict[str, Own]] = {}
     roles: dict[str, str] = {}
     for name, about in told.items():
         place = parts(name)
@@ -129,13 +149,18 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
             continue
         generation, key = place
         aliases = about.get("aliases", {})
+        settings = about.get("settings", {}).get("index", {})
+        shards = int(settings.get("number_of_shards", 1))
         if key is None:
-            shared[name] = meta
+            shared[name], cut[name] = meta, shards
             roles |= {alias: name for alias in aliases if alias in {names.serving, names.standby}}
         else:
-            own.setdefault(generation, {})[key] = name
-            if generation + OWN_SUFFIX in aliases:
-                searched.setdefault(generation, set()).add(key)
+            partition = Partition(str(meta["agency"]), str(meta["collection"]), Kind(meta["kind"]))
+            fixed = "auto_expand_replicas" not in settings
+            replicas = int(settings.get("number_of_replicas", 0)) if fixed else None
+            own.setdefault(generation, {})[key] = Own(
+                name, partition, generation + OWN_SUFFIX in aliases, shards, replicas
+            )
     generations = {
         name: Generation(
             name=name,
@@ -144,8 +169,8 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
             dimension=int(meta["dimension"]),
             ef_search=int(meta["ef_search"]),
             exact_limit=int(meta["exact_limit"]),
+            shards=cut[name],
             own=own.get(name, {}),
-            searched=frozenset(searched.get(name, ())),
         )
         for name, meta in shared.items()
     }

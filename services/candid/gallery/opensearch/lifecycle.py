@@ -17,10 +17,11 @@ from opensearchpy.exceptions import RequestError
 
 from candid.errors import Conflict
 from candid.faces.registry import ModelCard
+from candid.gallery.index import Partition
 from candid.gallery.opensearch.client import the_index
 from candid.gallery.opensearch.documents import TEMPLATE
-from candid.gallery.opensearch.layout import Generation, Layout, Layouts
-from candid.gallery.opensearch.names import Names
+from candid.gallery.opensearch.layout import OWN_SUFFIX, Generation, Layout, Layouts
+from candid.gallery.opensearch.names import Names, own_name
 
 _MAKING_SECONDS: Final = 60
 
@@ -94,24 +95,43 @@ class Lifecycle:
         if name not in layout.generations:
             raise Conflict("There is no such index. `candid index status` lists what there is.")
         # Its own indexes first: without the shared one nobody would know whose they are.
-        for index in [*layout.generations[name].own.values(), name]:
+        for index in [*(own.name for own in layout.generations[name].own.values()), name]:
             with the_index():
                 self.client.indices.delete(
                     index=index, params={"ignore_unavailable": "true"}, request_timeout=_MAKING_SECONDS
                 )
 
-    def make_own(self, name: str, generation: Generation, meta: Mapping[str, Any], size: Size) -> None:
-        """Make an index of a collection's own beside ``generation``; nothing if it is there."""
-        self._put(name, self._body(generation.dimension, meta, size, None))
+    def make_own(self, generation: Generation, partition: Partition, size: Size) -> None:
+        """Make an index of a collection's own beside ``generation``, for writes alone; nothing if it is there."""
+        self._put(own_name(generation.name, partition), self._own_body(generation.dimension, partition, size, None))
+
+    def search_own(self, generation: Generation, partition: Partition) -> None:
+        """Let searches look at a collection's own index, and writes go to it alone."""
+        alias = generation.name + OWN_SUFFIX
+        self._alias({"add": {"index": own_name(generation.name, partition), "alias": alias}})
 
     def _make(self, layout: Layout, name: str, card: ModelCard, size: Size, alias: str) -> str:
         taken = [self.names.number_of(one) for one in layout.generations]
         made = self.names.generation(card.id, max(taken, default=0) + 1)
         meta = {"model": name, "model_id": card.id, "dimension": card.dimension}
-        self._put(made, self._body(card.dimension, meta, size, alias))
+        # What has an index of its own now has one there too. These first: without the shared one nobody writes to them.
+        for own in layout.the_serving().searched_own() if layout.serving else ():
+            body = self._own_body(card.dimension, own.partition, Size(own.shards, own.replicas), made + OWN_SUFFIX)
+            self._put(own_name(made, own.partition), body)
+        body = self._body(card.dimension, meta, size)
+        body["aliases"] = {alias: {}}
+        body["mappings"]["_routing"] = {"required": True}
+        self._put(made, body)
         return made
 
-    def _body(self, dimension: int, meta: Mapping[str, Any], size: Size, alias: str | None) -> dict[str, Any]:
+    def _own_body(self, dimension: int, partition: Partition, size: Size, alias: str | None) -> dict[str, Any]:
+        meta = {"agency": partition.agency, "collection": partition.collection, "kind": partition.kind.value}
+        body = self._body(dimension, meta, size)
+        if alias:
+            body["aliases"] = {alias: {}}
+        return body
+
+    def _body(self, dimension: int, meta: Mapping[str, Any], size: Size) -> dict[str, Any]:
         body: dict[str, Any] = copy.deepcopy(json.loads(self.mapping.read_text(encoding="utf-8")))
         body["mappings"]["properties"][TEMPLATE]["dimension"] = dimension
         body["mappings"]["_meta"]["candid"] |= dict(meta)
@@ -120,9 +140,6 @@ class Lifecycle:
         if size.replicas is not None:
             del settings["auto_expand_replicas"]
             settings["number_of_replicas"] = size.replicas
-        if alias:
-            body["aliases"] = {alias: {}}
-            body["mappings"]["_routing"] = {"required": True}
         return body
 
     def _put(self, name: str, body: dict[str, Any]) -> None:

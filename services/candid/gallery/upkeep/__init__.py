@@ -1,0 +1,1 @@
+"""Upkeep of the indexes, in bounded steps: filled from the photos, compared with table and bucket, purged, moved."""

@@ -1,0 +1,131 @@
+"""Filling an index from the stored photos, by the queue that new photos come through, while searches go on against another.
+
+A walk over the table asks for every enrolled photo that the index does not hold to be looked at again (``hints``); enrolment
+writes it to all indexes that are written. Nothing else is remembered: a walk that is begun again asks for what is still missing.
+
+Complete means: each photo that the walk found enrolled was in the index, and none was in the hands of a worker that may have
+begun before the index was there. A worker takes the photo's lease before it reads which indexes are written, so a photo that
+nobody holds and that the index has, or that is enrolled later, is in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from candid.gallery.hints import ROOM, Hints
+from candid.gallery.index import VectorIndex
+from candid.gallery.photos import PhotoKey
+from candid.gallery.upkeep.records import Records, absent, enrolled, is_held
+from candid.gallery.upkeep.steps import Budget, Cursor, Step
+
+_KEPT: Final = 200
+"""So many photos that were open are looked at again by themselves; of more the whole table is."""
+_TRIES: Final = 3
+_PAUSE: Final = 1.0
+_BETWEEN: Final = (2.0, 15.0, 45.0, 60.0)
+"""Seconds between two rounds, by how many were fruitless: SQS counts its messages up to a minute late."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """How far it has come. ``open`` are photos to look at again, ``more`` whether there were too many of them to keep;
+    ``fruitless`` counts the rounds that ended with as many absent as the one before (``last``); ``next_at``: not before."""
+
+    after: dict[str, str] | None = None
+    ended: bool = False
+    photos: int = 0
+    absent: int = 0
+    open: list[str] = field(default_factory=list)
+    more: bool = False
+    last: int = -1
+    fruitless: int = 0
+    next_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The use case over table, queue and an index. ``step`` raises ``DependencyUnavailable``; the same step can be made again."""
+
+    records: Records
+    hints: Hints
+    clock: Callable[[], float] = time.time
+
+    def step(self, index: VectorIndex, cursor: Cursor | None, budget: Budget, *, ask: bool = True) -> Step:
+        """Go on from ``cursor``; None begins. Tells how many photos were looked at and were absent, how many messages wait, and,
+        with the last step, whether the index is complete. Without ``ask`` it is only compared."""
+        walk = _Walk(**cursor) if cursor else _Walk()
+        while True:
+            waiting = self.hints.waiting() if ask else 0
+            if not walk.ended:
+                if waiting < ROOM:
+                    walk = self._page(index, walk, ask)
+                else:
+                    budget.wait(_PAUSE)
+            elif not walk.open and not walk.more:
+                return Step(_told(walk, waiting, complete=True))
+            elif walk.fruitless >= _TRIES or (not ask and walk.absent):
+                return Step(_told(walk, waiting, complete=False))
+            elif waiting or self.clock() < walk.next_at:
+                budget.wait(_PAUSE)
+            elif walk.more:
+                walk = _Walk(last=walk.last, fruitless=walk.fruitless)
+            else:
+                walk = self._again(index, walk, ask)
+            if not budget.left():
+                return Step(_told(walk, waiting, complete=False), asdict(walk))
+
+    def _page(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
+        bookings, after = self.records.page(walk.after)
+        photos = list(enrolled(bookings))
+        gone = absent(index, photos)
+        if ask:
+            self.hints.send(gone)
+        held = {booking.key_of(photo.photo_id) for booking in bookings for photo in booking.photos if is_held(photo)}
+        left = [*walk.open, *(str(key) for key in sorted({*gone, *held}, key=str))]
+        walk = replace(
+            walk,
+            after=after,
+            ended=after is None,
+            photos=walk.photos + len(photos),
+            absent=walk.absent + len(gone),
+            open=left[:_KEPT],
+            more=walk.more or len(left) > _KEPT,
+        )
+        return self._ended(walk, walk.absent) if walk.ended else walk
+
+    def _again(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
+        keys = [key for text in walk.open if (key := PhotoKey.parse(text))]
+        bookings = self.records.get({(key.agency, key.booking_id) for key in keys})
+        wanted = {str(key) for key in keys}
+        photos = [one for one in enrolled(bookings) if str(one[0].key_of(one[1].photo_id)) in wanted]
+        gone = absent(index, photos)
+        if ask:
+            self.hints.send(gone)
+        held = [
+            booking.key_of(photo.photo_id)
+            for booking in bookings
+            for photo in booking.photos
+            if is_held(photo) and str(booking.key_of(photo.photo_id)) in wanted
+        ]
+        return self._ended(replace(walk, open=sorted({str(key) for key in [*gone, *held]})), len(gone))
+
+    def _ended(self, walk: _Walk, gone: int) -> _Walk:
+        """A round is over: were fewer absent than after the last one? Photos in a worker's hands are no lack of progress."""
+        fruitless = walk.fruitless + 1 if gone and 0 <= walk.last <= gone else 0
+        pause = _BETWEEN[min(fruitless, len(_BETWEEN) - 1)]
+        return replace(walk, last=gone, fruitless=fruitless, next_at=self.clock() + pause)
+
+
+def _told(walk: _Walk, waiting: int, *, complete: bool) -> dict[str, Any]:
+    left: Sequence[str] = walk.open
+    return {
+        "photos": walk.photos,
+        "absent": walk.absent,
+        "open": len(left),
+        "more_open": walk.more,
+        "waiting": waiting,
+        "complete": complete,
+    }

@@ -1,0 +1,94 @@
+"""Walking over all bookings of the gallery table, of every agency, and comparing their photos with an index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from candid import aws
+from candid.aws import dependency
+from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState, booking_ref
+from candid.gallery.index import Partition, VectorIndex
+from candid.gallery.photos import PhotoKey
+from candid.tables import Item
+
+PAGE_ITEMS: Final = 250
+"""Of the table, read at once: about a hundred bookings."""
+_THREADS: Final = 8
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The gallery table, read consistently. Every method raises ``DependencyUnavailable``."""
+
+    catalog: Catalog
+
+    def page(self, after: Mapping[str, str] | None) -> tuple[list[Booking], dict[str, str] | None]:
+        """Some bookings in no order, and where the next page begins; None at the end. Each is as it was after its page was read;
+        one that is written for the first time during the walk may be left out."""
+        start: dict[str, Any] = (
+            {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}} if after else {}
+        )
+        with dependency("the gallery table"):
+            told = aws.dynamodb().scan(
+                TableName=self.catalog.table,
+                ConsistentRead=True,
+                Limit=PAGE_ITEMS,
+                FilterExpression="sk = :booking",
+                ProjectionExpression="pk",
+                ExpressionAttributeValues={":booking": {"S": "BOOKING"}},
+                **start,
+            )
+        refs = [ref for item in told["Items"] if (ref := booking_ref(item["pk"]["S"]))]
+        last: Item = dict(told.get("LastEvaluatedKey", {}))
+        return self.get(refs), {name: value["S"] for name, value in last.items()} or None
+
+    def get(self, refs: Iterable[tuple[str, str]]) -> list[Booking]:
+        """The bookings of these agencies and ids that exist, as they are now."""
+        found = at_once(lambda ref: self.catalog.get(*ref), list(refs))
+        return [booking for booking in found if booking is not None]
+
+
+def at_once(work: Callable[[A], T], things: Sequence[A]) -> list[T]:
+    """``work`` on each thing, several at a time; in their order. Raises what the first failure raised."""
+    if len(things) < 2:
+        return [work(one) for one in things]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(work, things))
+
+
+def enrolled(bookings: Iterable[Booking]) -> Iterator[tuple[Booking, Photo]]:
+    """The photos whose faces an index is to hold."""
+    for booking in bookings:
+        if booking.state not in GONE_STATES:
+            for photo in booking.photos:
+                if photo.state is PhotoState.ENROLLED and photo.face_id:
+                    yield booking, photo
+
+
+def is_held(photo: Photo, now: float | None = None) -> bool:
+    """Whether a worker is at the photo: then its row and the indexes may differ, and it will make them agree."""
+    return photo.held_until is not None and photo.held_until > (time.time() if now is None else now)
+
+
+def absent(index: VectorIndex, photos: Iterable[tuple[Booking, Photo]]) -> list[PhotoKey]:
+    """Those of the enrolled ``photos`` whose face ``index`` does not hold, or not with the record's labels."""
+    by_partition: dict[Partition, list[tuple[Booking, Photo]]] = {}
+    for booking, photo in photos:
+        by_partition.setdefault(Partition(booking.agency, booking.collection), []).append((booking, photo))
+    found: list[PhotoKey] = []
+    for partition, here in by_partition.items():
+        held = {entry.id: entry for entry in index.get(partition, [UUID(str(photo.face_id)) for _, photo in here])}
+        for booking, photo in here:
+            entry = held.get(UUID(str(photo.face_id)))
+            labels = (booking.booking_id, booking.subject_id, booking.booked_at)
+            if entry is None or (entry.booking_id, entry.subject_id, entry.booked_at) != labels:
+                found.append(booking.key_of(photo.photo_id))
+    return found
