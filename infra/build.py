@@ -1,4 +1,4 @@
-"""Builds what the functions run from: the zip of those that never see a face, the image of those that do.
+"""Builds what the functions run from: the zip of those that never see a face or a template, the image of those that do.
 
     python -m infra.build functions [--architecture arm64|x86_64]   .build/functions and .build/functions.zip
     python -m infra.build image [--full] [--tag NAME]               the container image; without Docker, its estimated size
@@ -36,6 +36,7 @@ REQUIREMENTS: Final = CHECKOUT / "infra" / "requirements"
 LOCK: Final = REQUIREMENTS / "functions.lock"
 
 ZIP_FUNCTIONS: Final = ("authorizer", "ingest", "casework")
+IMAGE_FUNCTIONS: Final = ("embed", "search", "index")
 LEFT_OUT: Final = ("candid/cli",)
 """Of the sources: the command line is no part of a function."""
 RUNTIME_HAS: Final = frozenset({"boto3", "botocore", "s3transfer", "urllib3", "python-dateutil", "six"})
@@ -83,7 +84,7 @@ def build(folder: Path = FUNCTIONS, architecture: str | None = None) -> Built:
     """
     architecture = architecture or host_architecture()
     archive, mark = folder.with_suffix(".zip"), folder.with_suffix(".json")
-    sources = list(_sources())
+    sources = list(_sources(ZIP_FUNCTIONS))
     digest = _digest(sources, architecture)
     if (earlier := _read_mark(mark)) and earlier.get("digest") == digest and folder.is_dir() and archive.is_file():
         return Built(folder, archive, architecture, earlier["unzipped"], earlier["zipped"], changed=False)
@@ -109,10 +110,10 @@ def build(folder: Path = FUNCTIONS, architecture: str | None = None) -> Built:
     return Built(folder, archive, architecture, unzipped, zipped, changed=True)
 
 
-def _sources() -> Iterator[tuple[str, Path]]:
-    """Name in the package and file, of every source that belongs there."""
+def _sources(functions: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Name in the package and file, of every source that belongs to the package of these functions."""
     services = CHECKOUT / "services"
-    for package in (*ZIP_FUNCTIONS, "candid"):
+    for package in (*functions, "candid"):
         for path in sorted((services / package).rglob("*")):
             name = path.relative_to(services).as_posix()
             if path.is_file() and "__pycache__" not in path.parts and not name.startswith(LEFT_OUT):
@@ -233,7 +234,7 @@ def estimated_image_bytes(models: Path) -> dict[str, int]:
         "AWS's runtime client": RUNTIME_CLIENT_BYTES,
         "packages of infra/requirements/faces.txt": sum(map(_installed_bytes, _closure(REQUIREMENTS / "faces.txt"))),
         "weights": sum(path.stat().st_size for path in models.glob("*.onnx")),
-        "services": sum(path.stat().st_size for _, path in _sources()),
+        "services": sum(path.stat().st_size for _, path in _sources(IMAGE_FUNCTIONS)),
     }
 
 

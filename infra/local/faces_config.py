@@ -15,7 +15,7 @@ from infra.local.aws import client
 from infra.local.places import CHECKOUT, REGION
 
 SERVICES: Final = CHECKOUT / "services"
-"""What the image has under /var/task."""
+"""What the image has as /var/task/services."""
 _PASSED_ON: Final = (
     "PATH",
     "HOME",

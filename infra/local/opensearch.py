@@ -27,7 +27,7 @@ _LOOPBACK: Final = {HOST, "localhost", "::1"}
 
 def start(places: Places) -> Node:
     """Start a node of our own; it is not waited for. Raises ``LocalError``."""
-    major = kept.choose(places.index, places.opensearch_major)
+    major = kept.choose(places.index, places.opensearch_major, "make run INDEX=opensearch FRESH=1")
     if not node.is_assembled(major):
         with step(f"fetching OpenSearch {kept.VERSIONS[major]} with Maven, once"):
             node.assemble(major)
@@ -40,8 +40,8 @@ def require_foreign(places: Places) -> None:
     place = urlsplit(places.foreign_opensearch)
     if place.scheme != "http" or place.hostname not in _LOOPBACK:
         raise LocalError(
-            "OPENSEARCH_URL must be http:// and an address of this machine (127.0.0.1): a local Candid has no password for it, and "
-            "over http anybody on the way could read templates."
+            "OPENSEARCH_URL must begin with http:// and name this machine (127.0.0.1): a local Candid has no password for it, "
+            "and over http anybody on the way could read templates."
         )
     if node.ask(places.foreign_opensearch, "/") is None:
         raise LocalError(f"OPENSEARCH_URL is {places.foreign_opensearch}, and no OpenSearch answers there.")

@@ -27,7 +27,7 @@ def run(where: Places) -> int:
     home = where.home / "opensearch"
     started: Node | None = None
     try:
-        major = kept.choose(home, where.opensearch_major)
+        major = kept.choose(home, where.opensearch_major, "remove that folder")
         if not node.is_assembled(major):
             with step(f"fetching OpenSearch {kept.VERSIONS[major]} with Maven, once"):
                 node.assemble(major)

@@ -22,15 +22,16 @@ VERSIONS: Final = {2: "2.19.1", 3: "3.2.0"}
 _NOTE: Final = "candid.json"
 
 
-def choose(home: Path, wanted: int | None) -> int:
+def choose(home: Path, wanted: int | None, anew: str) -> int:
     """The major version to start on the data in ``home``: the one wanted, else the one that has written them, else the newest
-    for which there is a JDK. Raises ``LocalError`` where that can't be run, or can't read the data."""
+    for which there is a JDK. Raises ``LocalError`` where that can't be run, or can't read the data; ``anew`` says how to be rid
+    of them."""
     written = _noted(home).get("major")
     major = wanted or written or (3 if jdk.java(3) else 2)
     if written and major < written:
         raise LocalError(
             f"The data in {home} were written by OpenSearch {VERSIONS[written]}, and {VERSIONS[major]} can't read them. "
-            f"Start with OPENSEARCH={written}; or remove that folder to begin with none."
+            f"Start with OPENSEARCH={written}; or begin with none: {anew}."
         )
     if reason := node.missing(major):
         other = f" OPENSEARCH={5 - major} would run here." if not written and not node.missing(5 - major) else ""
