@@ -36,7 +36,7 @@ from infra.local.problems import LocalError
 from infra.local.progress import step
 from infra.local.running import Running
 from infra.models.fetch import FetchError, fetch
-from infra.opensearch import node
+from infra.opensearch import kept
 from infra.opensearch.node import Node
 
 AUDIENCE: Final = "candid"
@@ -105,8 +105,8 @@ def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
         _build()
     if started:
         # Before the local AWS, which goes on at once with the photos that were waiting when it stopped.
-        with step("waiting for OpenSearch"):
-            node.wait_for(started)
+        with step("waiting for OpenSearch") as line:
+            line.note = kept.wait_for(started)
     if not places.foreign_aws:
         with step(f"starting the local AWS on port {places.aws_port}"):
             now.emulator = emulator.start(places)

@@ -31,9 +31,9 @@ def run(where: Places) -> int:
         if not node.is_assembled(major):
             with step(f"fetching OpenSearch {kept.VERSIONS[major]} with Maven, once"):
                 node.assemble(major)
-        with step(f"starting OpenSearch {kept.VERSIONS[major]} on port {where.opensearch_port}"):
+        with step(f"starting OpenSearch {kept.VERSIONS[major]} on port {where.opensearch_port}") as line:
             started = kept.start(home, major, where, "make opensearch")
-            node.wait_for(started)
+            line.note = kept.wait_for(started)
         _tell(started, where)
         while started.process.is_running():
             time.sleep(0.2)

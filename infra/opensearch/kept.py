@@ -6,6 +6,7 @@ Not here: starting it (``node``), and who stays beside it (``__main__``, ``infra
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from infra.opensearch import node
 from infra.opensearch.node import Node
 
 VERSIONS: Final = {2: "2.19.1", 3: "3.2.0"}
+_OPENING_SECONDS: Final = 60
 _NOTE: Final = "candid.json"
 
 
@@ -58,6 +60,20 @@ def start(home: Path, major: int, places: Places, command: str) -> Node:
     started = node.start(home, port, major, heap=places.opensearch_heap, wait=False)
     _note(home, {"major": major, "url": started.url, "process": started.process.to_json()})
     return started
+
+
+def wait_for(started: Node) -> str:
+    """Return when it answers and has opened its indexes; a word on those that it could not open, empty if none.
+
+    Raises ``LocalError`` where it does not come up.
+    """
+    node.wait_for(started)
+    end = time.monotonic() + _OPENING_SECONDS
+    while time.monotonic() < end:
+        health = node.ask(started.url, "/_cluster/health?wait_for_status=yellow&timeout=1s")
+        if health and not health["timed_out"]:
+            return ""
+    return f"some indexes can't be opened: {started.home / 'opensearch.log'}"
 
 
 def _running(home: Path) -> tuple[str, int] | None:
