@@ -2,7 +2,8 @@
 
 ``CANDID_URL`` and ``CANDID_TOKEN`` name a deployment and a token. Without them the file is looked for in the ``.candid`` of the
 current folder and its parents, and tokens are issued on the fly from the laptop's own key pair. ``CANDID_AGENCY`` and
-``CANDID_USER`` are defaults of ``--agency`` and ``--user``; ``CANDID_DEBUG=1`` shows tracebacks. ``CANDID_HOME``,
+``CANDID_USER`` are defaults of ``--agency`` and ``--user``, ``CANDID_STACK`` of ``--stack``; ``CANDID_DEBUG=1`` shows
+tracebacks. ``CANDID_HOME``,
 ``CANDID_MODELS``, ``CANDID_AWS_PORT`` and ``CANDID_FACES_PORT`` mean what they mean to ``make run``.
 """
 
@@ -58,6 +59,11 @@ def debugging() -> bool:
 def given_url() -> str:
     """``CANDID_URL``, or nothing."""
     return os.environ.get("CANDID_URL", "").rstrip("/")
+
+
+def given_stack() -> str:
+    """``CANDID_STACK``, or nothing."""
+    return os.environ.get("CANDID_STACK", "").strip()
 
 
 def models_folder() -> Path:

@@ -158,6 +158,10 @@ class ExactIndex:
         """Compare all parts of the file with each other. Raises ``IndexDamaged``."""
         self._file.check()
 
+    def purge(self) -> None:
+        """Cut the journal. Nothing else is left of what was deleted: every deletion overwrites it (``VectorIndex.delete``)."""
+        self._after_erasure()
+
     def close(self) -> None:
         with self._file.lock:
             self._file.close()

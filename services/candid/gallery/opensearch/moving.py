@@ -5,8 +5,8 @@ field. In order, each step to be made again without harm:
 
 1. the own index is made: from here on every write goes to both (the shared one first), and every deletion too;
 2. after the longest write that began before (``SETTLE_SECONDS``): what the shared index has and the own one has not, or with
-   other labels, is copied; what only the own one has is deleted; until a round finds nothing to do. A round reads the shared index's
-   documents as they are at that moment, and writes only where the own one's has not changed since it was read;
+   other labels, is copied; what only the own one has is deleted; until a round finds nothing to do. A round reads the shared
+   index's documents as they are at that moment, and writes only where the own one's has not changed since it was read;
 3. the alias ``<generation>_own``: from here searches look at the own index, and writes go to it alone;
 4. after the oldest search that looked at the shared one, the collection's documents there are deleted, twice, the second
    time for writes that began before the alias.

@@ -1,8 +1,8 @@
 """Forcing deleted documents out of the segments, and proving that they are out.
 
 A deleted document stays in its segment's files until a merge leaves it out, and a merge keeps it as long as a replica might ask
-for the operation: until every retention lease of the shard has passed it, which OpenSearch looks at each thirty seconds. The log of
-operations (translog) holds it until a flush. So: flush, wait for the leases, merge what has deletions, flush, and count.
+for the operation: until every retention lease of the shard has passed it, which OpenSearch looks at each thirty seconds. The log
+of operations (translog) holds it until a flush. So: flush, wait for the leases, merge what has deletions, flush, and count.
 Not here: snapshots. What they hold outlives a purge (README, "Deploying to AWS").
 """
 

@@ -1,0 +1,106 @@
+"""What the function takes: one operation, and the cursor that its last answer gave."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from candid.errors import InvalidRequest
+from candid.http.kinds import CollectionName
+
+Shards = Annotated[int, Field(ge=1, le=1024, strict=True)]
+Replicas = Annotated[int, Field(ge=0, le=10, strict=True)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+AgencyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])$")]
+IndexName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,254}$")]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Step(_Request):
+    cursor: dict[str, Any] | None = None
+
+
+class Status(_Request):
+    """What there is."""
+
+    operation: Literal["status"]
+
+
+class Roles(_Request):
+    """Tell OpenSearch what each function may do."""
+
+    operation: Literal["roles"]
+
+
+class Create(_Request):
+    """Make the first index, for the model of the stack's parameter."""
+
+    operation: Literal["create"]
+    shards: Shards = 1
+    replicas: Replicas | None = None
+
+
+class Reembed(_Step):
+    """Make and fill an index that stands by, for ``model``."""
+
+    operation: Literal["reembed"]
+    model: ModelName
+    shards: Shards | None = None
+    replicas: Replicas | None = None
+
+
+class Swap(_Step):
+    """Let the standby serve. ``unchecked``: without first comparing it with the table."""
+
+    operation: Literal["swap"]
+    unchecked: bool = False
+
+
+class Drop(_Request):
+    """Delete an index that does not serve."""
+
+    operation: Literal["drop"]
+    index: IndexName
+
+
+class Verify(_Step):
+    """Compare table, indexes and bucket; with ``repair`` bring them together."""
+
+    operation: Literal["verify"]
+    repair: bool = False
+
+
+class Purge(_Step):
+    """Force what is deleted out of the files."""
+
+    operation: Literal["purge"]
+
+
+class Own(_Step):
+    """Give a collection an index of its own."""
+
+    operation: Literal["own"]
+    agency: AgencyName
+    collection: CollectionName
+    shards: Shards = 3
+    replicas: Replicas | None = None
+
+
+Request = Annotated[
+    Status | Roles | Create | Reembed | Swap | Drop | Verify | Purge | Own, Field(discriminator="operation")
+]
+_ADAPTER: TypeAdapter[Request] = TypeAdapter(Request)
+
+
+def read(event: Any) -> Request:
+    """The request in an invocation's payload. Raises ``InvalidRequest``, whose sentence holds nothing of what was sent."""
+    try:
+        return _ADAPTER.validate_python(event)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the payload"
+        raise InvalidRequest(f"The request is not valid at {where} ({first['type']}).") from None
