@@ -14,9 +14,9 @@ from samtranslator.yaml_helper import yaml_parse
 
 CHECKOUT = Path(__file__).parents[2]
 TEMPLATE = CHECKOUT / "template.yaml"
-FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index")
+FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index", "roles")
 ZIPS = ("authorizer", "ingest", "casework")
-IMAGES = ("search", "embed", "index")
+IMAGES = ("search", "embed", "index", "roles")
 BEHIND_THE_API = ("authorizer", "ingest", "casework", "search")
 QUEUES = (
     "PhotosQueue",
@@ -26,6 +26,16 @@ QUEUES = (
     "EventsDeadLetterQueue",
 )
 DEAD_LETTER_QUEUES = QUEUES[1:]
+
+DOMAIN = "arn:${AWS::Partition}:es:${AWS::Region}:${AWS::AccountId}:domain/"
+DOMAIN_REQUESTS = {
+    "Fn::If": [
+        "CreatesDomain",
+        {"Fn::Sub": DOMAIN + "${AWS::StackName}-index/*"},
+        {"Fn::Sub": DOMAIN + "${OpenSearchDomainName}/*"},
+    ]
+}
+"""Requests to the domain: this stack's, or the one that a parameter names."""
 
 Resource = dict[str, Any]
 
@@ -99,9 +109,11 @@ def role_statements() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def place(resource: Any) -> str:
-    """A policy's resource in short: ``GalleryTable``, ``PhotosBucket/*``, a parameter's name, ``*``."""
+    """A policy's resource in short: ``GalleryTable``, ``PhotosBucket/*``, a parameter's name, ``Domain/*``, ``*``."""
     if isinstance(resource, str):
         return resource
+    if resource == DOMAIN_REQUESTS:
+        return "Domain/*"
     if "Ref" in resource:
         return str(resource["Ref"])
     if "Fn::GetAtt" in resource:

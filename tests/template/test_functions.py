@@ -29,6 +29,7 @@ SETTINGS = {
     "search": settings.SearchSettings,
     "embed": settings.EmbedSettings,
     "index": settings.IndexSettings,
+    "roles": settings.IndexSettings,
 }
 SET_BY_THE_IMAGE = {"CANDID_MODELS"}
 
@@ -38,6 +39,18 @@ ITEMS = {
 }
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+NETWORK = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+IN_THE_VPC = {
+    "*": TRACES | NETWORK,
+    "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
+}
 
 MAY = {
     "authorizer": {"AuthorizerLogs": LOGS, "*": TRACES},
@@ -65,7 +78,7 @@ MAY = {
     },
     "search": {
         "SearchLogs": LOGS,
-        "*": TRACES,
+        **IN_THE_VPC,
         "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
         "GalleryTable": {"dynamodb:Query"},
         "PhotosBucket/*": {"s3:GetObject", "s3:GetObjectVersion"},
@@ -73,11 +86,11 @@ MAY = {
         "ProbesBucket": {"s3:ListBucket"},
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:Decrypt", "kms:GenerateDataKey"},
-        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
+        "Domain/*": {"es:ESHttpGet", "es:ESHttpPost"},
     },
     "embed": {
         "EmbedLogs": LOGS,
-        "*": TRACES,
+        **IN_THE_VPC,
         "PhotosQueue": {
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
@@ -94,17 +107,22 @@ MAY = {
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:Decrypt"},
         "EventBus": {"events:PutEvents"},
-        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
+        "Domain/*": {"es:ESHttpGet", "es:ESHttpPost"},
     },
     "index": {
         "IndexLogs": LOGS,
-        "*": TRACES,
+        **IN_THE_VPC,
         "GalleryTable": {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
         "PhotosBucket": {"s3:ListBucket"},
         "PhotosQueue": {"sqs:SendMessage"},
         "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
         "StoreKey via dynamodb": TABLE_KEY,
-        "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
+        "Domain/*": {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"},
+    },
+    "roles": {
+        "RolesLogs": LOGS,
+        **IN_THE_VPC,
+        "Domain/*": {"es:ESHttpGet", "es:ESHttpPut"},
     },
 }
 """What each function may do, and to what. An entry more here is a decision, not a repair of a test."""
@@ -126,7 +144,9 @@ def test_a_function_that_never_sees_a_face_is_a_zip(name: str) -> None:
 def test_the_functions_that_see_faces_share_one_image(name: str) -> None:
     assert function(name)["PackageType"] == "Image"
     assert function(name)["Code"] == {"ImageUri": {"Ref": "FacesImageUri"}}
-    assert function(name)["ImageConfig"] == {"Command": [f"{name}.app.handler"]}
+    # The domain's master runs the code of index, in a role that can do nothing but give others theirs.
+    module = "index" if name == "roles" else name
+    assert function(name)["ImageConfig"] == {"Command": [f"{module}.app.handler"]}
     assert "Runtime" not in function(name)
 
 
@@ -186,6 +206,7 @@ def test_a_function_has_its_own_role_name_and_room(name: str) -> None:
     assert described["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{name}"}
     assert described["Role"] == {"Fn::GetAtt": [f"{name.capitalize()}Role", "Arn"]}
     assert described["Architectures"] == [{"Ref": "Architecture"}]
+    # It would take its share from an account that has ten.
     assert "ReservedConcurrentExecutions" not in described
 
 
@@ -197,7 +218,7 @@ def test_no_function_behind_the_api_outlasts_the_gateway() -> None:
 def test_a_function_may_do_what_the_table_says_and_nothing_else(name: str) -> None:
     may: dict[str, set[str]] = {}
     for role, statement in role_statements():
-        if role != f"{name.capitalize()}Role":
+        if role != f"{name.capitalize()}Role" or statement["Effect"] == "Deny":
             continue
         assert statement["Effect"] == "Allow"
         assert "NotAction" not in statement
@@ -210,10 +231,26 @@ def test_a_function_may_do_what_the_table_says_and_nothing_else(name: str) -> No
     assert may == MAY[name]
 
 
-def test_only_x_ray_is_allowed_on_everything() -> None:
+def test_only_traces_and_network_interfaces_are_allowed_on_everything() -> None:
     for _, statement in role_statements():
         if "*" in as_list(statement["Resource"]):
-            assert set(as_list(statement["Action"])) == TRACES
+            assert set(as_list(statement["Action"])) in (TRACES, NETWORK)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_lambda_makes_network_interfaces_for_the_functions_in_the_vpc_and_their_own_code_may_not(name: str) -> None:
+    denied = [
+        statement
+        for role, statement in role_statements()
+        if role == f"{name.capitalize()}Role" and statement["Effect"] == "Deny"
+    ]
+    if name not in IMAGES:
+        assert not denied
+        return
+    (statement,) = denied
+    assert set(statement["Action"]) == NETWORK
+    arn = f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{name}"
+    assert statement["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": {"Fn::Sub": arn}}}
 
 
 def test_no_action_is_a_pattern_except_kms_families() -> None:

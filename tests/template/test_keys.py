@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.template.system import as_list, properties, resources, statements
+from tests.template.system import as_list, properties, resources, statements, transformed
 
-KEYS = ("StoreKey", "MessagesKey", "LogsKey")
+KEYS = ("StoreKey", "MessagesKey", "LogsKey", "IndexKey")
 _USE = (
     "kms:Decrypt",
     "kms:Encrypt",
@@ -61,6 +61,14 @@ def test_a_key_serves_the_services_that_it_is_for() -> None:
     assert through("StoreKey") == {"s3", "dynamodb"}
     assert through("MessagesKey") == {"sqs", "events"}
     assert through("LogsKey") == set()
+    assert through("IndexKey") == {"es"}
+
+
+def test_the_key_of_the_index_goes_with_the_domain_so_that_nobody_reads_its_snapshots_any_more() -> None:
+    key = transformed()["Resources"]["IndexKey"]
+    assert key["Condition"] == transformed()["Resources"]["Domain"]["Condition"]
+    assert key["DeletionPolicy"] == "Delete"
+    assert key["UpdateReplacePolicy"] == "Retain"
 
 
 def test_eventbridge_can_write_into_the_encrypted_queues() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ def _alarms() -> list[dict[str, Any]]:
 def _alarm(metric: str, **dimensions: Any) -> dict[str, Any]:
     """The one alarm on ``metric`` with these dimensions."""
     wanted = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-    (found,) = [alarm for alarm in _alarms() if alarm["MetricName"] == metric and alarm["Dimensions"] == wanted]
+    (found,) = [one for one in _alarms() if one.get("MetricName") == metric and one["Dimensions"] == wanted]
     return found
 
 
@@ -134,6 +135,20 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
         "OpenSearchAuth": "",
         "OpenSearchSecretArn": "",
         "OpenSearchCaFile": "",
+        "OpenSearchDomainName": "",
+        "OpenSearchDomain": "none",
+        "OpenSearchVersion": "OpenSearch_2.19",
+        "OpenSearchInstanceType": "r7g.medium.search",
+        "OpenSearchInstanceCount": 3,
+        "OpenSearchZones": 3,
+        "OpenSearchManagerType": "",
+        "OpenSearchVolumeGiB": 20,
+        "OpenSearchVolumeIops": 0,
+        "OpenSearchVolumeThroughput": 0,
+        "Vpc": "none",
+        "VpcCidr": "10.61.0.0/24",
+        "VpcId": "vpc-00000000",
+        "VpcSubnetIds": "subnet-none",
         "EmbeddedIndexPath": "",
         "ProbeRetentionDays": 30,
         "LogRetentionDays": 90,
@@ -153,6 +168,9 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
         "GalleryTableName",
         "CaseworkTableName",
         "EventBusName",
+        "RolesRoleArn",
+        "OpenSearchEndpointUrl",
+        "FunctionsSecurityGroupId",
         *(f"{name.capitalize()}FunctionName" for name in FUNCTIONS),
     }
     assert template()["Outputs"]["ApiUrl"]["Value"]["Fn::Sub"].endswith("/candid")
@@ -169,14 +187,16 @@ def test_every_name_begins_with_the_stacks_so_that_two_stacks_can_live_in_one_ac
         "AWS::CloudWatch::Alarm": "AlarmName",
         "AWS::KMS::Alias": "AliasName",
         "AWS::Logs::LogGroup": "LogGroupName",
+        "AWS::Logs::ResourcePolicy": "PolicyName",
+        "AWS::OpenSearchService::Domain": "DomainName",
     }
     for kind, property_name in names.items():
         for resource in resources(kind).values():
             name = resource["Properties"][property_name]["Fn::Sub"]
-            last = name.removeprefix("alias/").removeprefix("/aws/lambda/").removeprefix("/aws/apigateway/")
-            assert last.startswith("${AWS::StackName}-")
+            assert re.sub("^(alias/|/aws/(lambda|apigateway|opensearch)/)", "", name).startswith("${AWS::StackName}-")
     # CloudFormation names these itself, from the stack's name.
-    for kind, property_name in {"AWS::S3::Bucket": "BucketName", "AWS::IAM::Role": "RoleName"}.items():
+    unnamed = {"AWS::S3::Bucket": "BucketName", "AWS::IAM::Role": "RoleName", "AWS::EC2::SecurityGroup": "GroupName"}
+    for kind, property_name in unnamed.items():
         assert not [name for name, one in resources(kind).items() if property_name in one["Properties"]]
 
 
