@@ -146,7 +146,6 @@ def test_an_endpoint_lets_through_all_that_a_function_inside_may_do() -> None:
     lambdas_own = {
         "sqs:ReceiveMessage",
         "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
         "dynamodb:GetShardIterator",
