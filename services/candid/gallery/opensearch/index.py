@@ -170,12 +170,12 @@ class OpenSearchIndex:
         }
         if after:
             body["search_after"] = after.split("/")
+        indexes = ",".join([self.name, *(own.name for own in generation.searched_own())])
         with the_index():
-            told = self.client.search(
-                index=",".join([self.name, *(own.name for own in generation.searched_own())]),
-                body=body,
-                params={"allow_partial_search_results": "false"},
-            )
+            if not after:
+                # What is there when a listing begins is in it, however young it is.
+                self.client.indices.refresh(index=indexes)
+            told = self.client.search(index=indexes, body=body, params={"allow_partial_search_results": "false"})
         hits = _whole(told)["hits"]["hits"]
         labels = {(hit["_source"]["face_id"], *hit["sort"]): documents.label(hit["_source"]) for hit in hits}
         return Scanned(tuple(labels.values()), "/".join(hits[-1]["sort"]) if len(hits) == wanted else None)
