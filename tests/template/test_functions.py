@@ -122,7 +122,7 @@ MAY = {
         "PhotosQueue": {"sqs:SendMessage", "sqs:GetQueueAttributes"},
         "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
         "StoreKey via dynamodb": TABLE_KEY,
-        "Domain/*": {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut"},
+        "Domain/*": {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut"},
     },
     "roles": {
         "RolesLogs": LOGS,
