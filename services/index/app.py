@@ -20,6 +20,7 @@ from candid.faces.registry import model_card
 from candid.gallery.exact.file import replace_file
 from candid.gallery.index import Partition
 from candid.gallery.indexes import embedded_file, open_embedded
+from candid.gallery.opensearch.access import map_roles
 from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.opensearch.layout import Generation
 from candid.gallery.opensearch.lifecycle import Lifecycle, Size
@@ -31,7 +32,7 @@ from candid.gallery.upkeep.verification import Verification
 from candid.http import problem
 from candid.settings import SettingsError
 from index import requests
-from index.wiring import indexes, work
+from index.wiring import file, indexes, work
 
 SPARE_SECONDS: Final = 10.0
 """A step ends so long before the invocation does."""
@@ -80,6 +81,17 @@ def _status(asked: requests.Status, budget: Budget) -> Answer:
         "own": [],
     }
     return {"done": True, "store": "embedded", "waiting": waiting, "health": health, "indexes": [one]}
+
+
+@carry_out.register
+def _roles(asked: requests.Roles, budget: Budget) -> Answer:
+    lifecycle, told = _opensearch(), work().told
+    members = {"search": told.search_role_arn, "embed": told.embed_role_arn, "index": told.index_role_arn}
+    if not all(members.values()):
+        raise Conflict("This function was not told the roles of the others. Only the stack's function for it can do this.")
+    given = {function: [arn] for function, arn in members.items()}
+    changed = map_roles(lifecycle.client, lifecycle.names, file("roles.json"), given)
+    return {"done": True, "changed": list(changed)}
 
 
 @carry_out.register
