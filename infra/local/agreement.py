@@ -33,8 +33,9 @@ class Findings:
         if self.enrolled == self.templates:
             return f"{counted} Tables and index agree."
         return (
-            f"{counted} Tables and index disagree: what only the index knows is never shown, and counts in the size of the "
-            "gallery all the same. `make run FRESH=1` starts over with an empty gallery."
+            f"{counted} Tables and index disagree: searches miss what the index lacks; what only the index knows is never shown, "
+            "and counts in the size of the gallery all the same. `candid index verify --repair` mends both from what is stored; "
+            "`make run FRESH=1` starts over with an empty gallery."
         )
 
 

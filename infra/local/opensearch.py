@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+from candid.cli.operators import Operators
 from candid.errors import CandidError
-from candid.faces.registry import model_card
 from candid.gallery.opensearch.client import connect, the_index
 from candid.gallery.opensearch.layout import Layouts
 from candid.gallery.opensearch.lifecycle import Lifecycle
 from candid.gallery.opensearch.names import Names
 from candid.settings import OpenSearchSettings
-from infra.local.places import HOST, Places
+from infra.local.aws import client
+from infra.local.places import HOST, STACK, Places
 from infra.local.problems import LocalError
 from infra.local.progress import step
 from infra.opensearch import kept, node
@@ -56,12 +57,13 @@ def version(places: Places) -> str:
 
 
 def create_index(places: Places) -> bool:
-    """Make the index that serves, if there is none. True if it was made. Raises ``LocalError``."""
+    """Make the index that serves, if there is none, as `candid index create` does. True if it was made. Raises ``LocalError``."""
+    operators = Operators(STACK, client(places.aws_url, "lambda"), print)
     try:
-        _, made = lifecycle(places).create(places.model, model_card(places.model))
+        told = operators.carry_out({"operation": "create"}, lambda _: None)
     except CandidError as error:
         raise LocalError(f"The index can't be made. {error}") from None
-    return made
+    return bool(told["made"])
 
 
 def forget(places: Places) -> None:
@@ -78,6 +80,6 @@ def forget(places: Places) -> None:
 
 def lifecycle(places: Places) -> Lifecycle:
     """The indexes of this gallery."""
-    client = connect(OpenSearchSettings(places.opensearch_url, places.opensearch_prefix))
+    connection = connect(OpenSearchSettings(places.opensearch_url, places.opensearch_prefix))
     names = Names(places.opensearch_prefix)
-    return Lifecycle(client, names, Layouts(client, names), MAPPING)
+    return Lifecycle(connection, names, Layouts(connection, names), MAPPING)

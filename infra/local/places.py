@@ -11,11 +11,12 @@
 | ``CANDID_OPENSEARCH_PORT`` | OpenSearch; its transport listens a hundred above | 9200 |
 | ``OPENSEARCH`` | its version, 2 or 3 | the one that wrote the data, else what the JDK can run |
 | ``OPENSEARCH_HEAP`` | its heap, in Java's notation | ``1g`` |
+| ``OPENSEARCH_JAVA_OPTS`` | further options of its Java | |
 | ``OPENSEARCH_URL`` | an OpenSearch that runs already, instead of a node of our own | |
 | ``OPENSEARCH_PREFIX`` | what the names of its indexes begin with | ``candid-`` and the model |
 | ``DEEPFACE_HOME`` | DeepFace's home, for models named ``deepface:…`` | ``deepface`` in the checkout's ``.candid`` |
 | ``AWS_ENDPOINT_URL`` | a LocalStack that runs already, instead of a local AWS of our own | |
-| ``FACES_WORKERS_EMBED``, ``FACES_WORKERS_SEARCH`` | processes a function | 2, 1 |
+| ``FACES_WORKERS_EMBED``, ``…_SEARCH``, ``…_INDEX`` | processes a function | 2, 1, 1 |
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 STACK: Final = "candid"
 REGION: Final = "us-east-1"
 HOST: Final = "127.0.0.1"
-FACE_FUNCTIONS: Final = {"embed": 2, "search": 1}
+FACE_FUNCTIONS: Final = {"embed": 2, "search": 1, "index": 1}
 """The functions of the image, and how many processes each gets on a machine of two cores."""
 EMBEDDED: Final = "embedded"
 OPENSEARCH: Final = "opensearch"
@@ -60,6 +61,7 @@ class Places:
     opensearch_major: int | None
     """The version asked for; None: whichever suits."""
     opensearch_heap: str
+    opensearch_java: tuple[str, ...]
     opensearch_prefix: str
     workers: Mapping[str, int]
 
@@ -131,6 +133,7 @@ def read(environ: Mapping[str, str]) -> Places:
         foreign_opensearch=(environ.get("OPENSEARCH_URL") or "").rstrip("/"),
         opensearch_major=int(_one_of(environ, "OPENSEARCH", "2", "3") or 0) or None,
         opensearch_heap=_heap(environ),
+        opensearch_java=tuple((environ.get("OPENSEARCH_JAVA_OPTS") or "").split()),
         opensearch_prefix=environ.get("OPENSEARCH_PREFIX") or f"{STACK}-{re.sub(r'[^a-z0-9]+', '-', model.lower())}",
         workers={
             name: _number(environ, f"FACES_WORKERS_{name.upper()}", count, 1, 64)

@@ -57,7 +57,7 @@ def start(home: Path, major: int, places: Places, command: str) -> Node:
     node.assemble(major)
     # Before it starts: from its first second on it may change what an older version could have read.
     _note(home, {"major": major})
-    started = node.start(home, port, major, heap=places.opensearch_heap, wait=False)
+    started = node.start(home, port, major, heap=places.opensearch_heap, wait=False, java=places.opensearch_java)
     _note(home, {"major": major, "url": started.url, "process": started.process.to_json()})
     return started
 

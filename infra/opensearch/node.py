@@ -125,11 +125,13 @@ def start(
     settings: Mapping[str, str] | None = None,
     wait: bool = True,
     plugins: Sequence[tuple[str, Path]] = (),
+    java: Sequence[str] = (),
 ) -> Node:
     """Start a node on ``home`` that answers HTTP at ``port``; transport takes the port a hundred above.
 
-    ``heap`` is Java's notation. ``settings`` are OpenSearch's (a comma makes a list) and win over ours. ``plugins`` are
-    further ones: class and folder of jars. Raises ``LocalError`` where it can't be assembled or does not answer in two minutes.
+    ``heap`` is Java's notation, ``java`` further options of its. ``settings`` are OpenSearch's (a comma makes a list) and win
+    over ours. ``plugins`` are further ones: class and folder of jars. Raises ``LocalError`` where it can't be assembled or does
+    not answer in two minutes.
     """
     folder = assemble(major)
     transport = {"http.port": str(port), "transport.port": str(port + TRANSPORT)}
@@ -142,6 +144,7 @@ def start(
         f"-Xmx{heap}",
         *_LOGS,
         *(_SIMD if major == 3 else ()),
+        *java,
         *([f"-Dcandid.plugins={','.join(name for name, _ in plugins)}"] if plugins else ()),
         "-cp",
         os.pathsep.join(paths),

@@ -1,4 +1,7 @@
-"""Every test here is slow: they share one local Candid."""
+"""Every test here is slow: they share one local Candid, once with the embedded index and once with a real OpenSearch node.
+
+Without a JDK and Maven those with OpenSearch skip and say so; with ``CANDID_CI`` set they fail.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ import pytest
 from infra.local.places import CHECKOUT
 from infra.models.fetch import fetch
 
+from candid.cli import jdk
+from tests import opensearch
 from tests.e2e.stack import Stack
+
+INDEXES = ["embedded", "opensearch"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,11 +26,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", params=INDEXES)
+def index(request: pytest.FixtureRequest) -> str:
+    """The index that the local Candid has."""
+    if request.param == "opensearch":
+        opensearch.require(3 if jdk.java(3) else 2)
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, index: str) -> Iterator[Stack]:
     """A running Candid with an empty gallery."""
     fetch(CHECKOUT / ".candid" / "models", CHECKOUT / ".candid" / "samples")
-    made = Stack.at(tmp_path_factory.mktemp("candid"))
+    made = Stack.at(tmp_path_factory.mktemp("candid"), index)
     made.up()
     yield made
     made.stop()

@@ -24,6 +24,7 @@ from candid.cli.api import Api
 from candid.cli.client import Client
 from candid.cli.problems import Refused
 from candid.cli.tokens import LocalTokens
+from tests import opensearch
 
 SAMPLES = CHECKOUT / ".candid" / "samples"
 BOOKED_AT = "2026-03-01T08:00:00Z"
@@ -62,17 +63,23 @@ class Stack:
     environment: dict[str, str]
 
     @classmethod
-    def at(cls, root: Path) -> Stack:
-        """In ``root``, on free ports; not started."""
+    def at(cls, root: Path, index: str) -> Stack:
+        """In ``root``, on free ports, with the index ``embedded`` or ``opensearch``; not started."""
         aws_port, faces_port = free_ports(2)
         ours = {
             "CANDID_HOME": str(root / ".candid"),
             "CANDID_AWS_PORT": str(aws_port),
             "CANDID_FACES_PORT": str(faces_port),
+            "CANDID_OPENSEARCH_PORT": str(opensearch.free_port()),
+            "INDEX": index,
+            "OPENSEARCH_HEAP": "512m",
+            # A node that lives for seconds is up in half the time without Java's second compiler.
+            "OPENSEARCH_JAVA_OPTS": "-XX:TieredStopAtLevel=1",
             "DETACH": "1",
             "DEMO": "0",
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CANDID_", "MODEL"))}
+        foreign = ("AWS_", "CANDID_", "MODEL", "INDEX", "OPENSEARCH")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         return cls(root, kept | ours)
 
     def command(self, word: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -114,10 +121,11 @@ class Stack:
         """The API as somebody of ``agency``."""
         return Api(Client(self.told["api_url"], self.tokens(agency, *roles)))
 
-    def ask(self, method: str, path: str, token: str | None) -> urllib3.BaseHTTPResponse:
-        """One request as it is, without retries."""
+    def ask(self, method: str, path: str, token: str | None, body: Any = None) -> urllib3.BaseHTTPResponse:
+        """One request as it is, without retries; ``body`` as JSON."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return urllib3.request(method, self.told["api_url"] + path, headers=headers, retries=False, timeout=40)
+        url = self.told["api_url"] + path
+        return urllib3.request(method, url, headers=headers, json=body, retries=False, timeout=40)
 
     def aws(self, service: str) -> Any:
         """A client of the local AWS."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,11 +20,15 @@ from candid.cli.answers import Search
 from candid.cli.api import Api, text
 from tests.e2e.stack import Stack, eventually, portrait
 
+only_embedded = pytest.mark.parametrize("index", ["embedded"], indirect=True)
+"""What is about the local AWS alone, whatever the index is."""
+only_opensearch = pytest.mark.parametrize("index", ["opensearch"], indirect=True)
+
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Stack]:
+def own(tmp_path: Path, index: str) -> Iterator[Stack]:
     """A stack that the test may stop and kill."""
-    made = Stack.at(tmp_path)
+    made = Stack.at(tmp_path, index)
     yield made
     made.stop()
 
@@ -40,17 +45,18 @@ def processes(stack: Stack) -> dict[str, int]:
     return {name: process["pid"] for name, process in told["processes"].items()}
 
 
-def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(own: Stack) -> None:
+def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(own: Stack, index: str) -> None:
     own.up()
     api = own.api("lakeside-pd")
     booking_id = own.book(api, portrait("person_a_1.jpg"), subject="subject-a")
     own.settled(api, booking_id)
     api.client.call("PATCH", f"/v1/bookings/{booking_id}", body={"subject_id": "subject-b"})
+    eventually(lambda: search(api).gallery_size == 1)
     eventually(lambda: search(api).results[0].candidates[0].subject_id == "subject-b")
     own.stop()
     started = time.monotonic()
     own.up()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < (20 if index == "embedded" else 40)
     api = own.api("lakeside-pd")
     assert search(api).results[0].candidates[0].booking_id == booking_id
     api.client.call("PATCH", f"/v1/bookings/{booking_id}", body={"subject_id": "subject-c"})
@@ -93,6 +99,7 @@ def test_ctrl_c_ends_everything_and_keeps_the_gallery(own: Stack) -> None:
     assert own.api("lakeside-pd").booking(booking_id).state == "enrolled"
 
 
+@only_embedded
 def test_a_kill_of_the_local_aws_is_said_at_the_next_start(own: Stack) -> None:
     own.up()
     own.stop()
@@ -109,12 +116,64 @@ def test_a_kill_of_the_local_aws_is_said_at_the_next_start(own: Stack) -> None:
     assert not search(own.api("lakeside-pd")).results[0].candidates
 
 
+@only_embedded
 def test_a_kill_before_anything_was_saved_starts_with_an_empty_gallery(own: Stack) -> None:
     own.up()
     os.kill(processes(own)["emulator"], signal.SIGKILL)
     assert "Starting with an empty gallery" in own.up()
     api = own.api("lakeside-pd")
     assert own.settled(api, own.book(api, portrait("person_a_1.jpg"))).state == "enrolled"
+
+
+@only_opensearch
+def test_a_killed_opensearch_is_a_503_until_the_next_start_which_finds_every_face(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    enrolled = own.book(api, portrait("person_a_1.jpg"))
+    own.settled(api, enrolled)
+    case = api.open_case("CASE-2", "criminal_investigation", "reasonable suspicion")
+    os.kill(processes(own)["opensearch"], signal.SIGKILL)
+    asked = {"case_id": case.case_id, "probe": text(portrait("person_a_2.jpg")), "probe_source": "other_still"}
+    answer = own.ask("POST", "/v1/searches", own.tokens("lakeside-pd").token(), asked)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["detail"].startswith("Candid can't reach the index now.")
+    waiting = own.book(api, portrait("impostor_1.jpg"))
+    assert "found the earlier one" in own.up()
+    api = own.api("lakeside-pd")
+    assert own.settled(api, waiting).state == "enrolled"
+    eventually(lambda: search(api).gallery_size == 2, 5)
+    assert search(api).results[0].candidates[0].booking_id == enrolled
+
+
+@only_opensearch
+def test_a_lost_index_is_said_at_the_next_start(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    own.settled(api, own.book(api, portrait("person_a_1.jpg")))
+    own.stop()
+    shutil.rmtree(next((own.root / ".candid" / "index").iterdir()))
+    told = own.up()
+    assert "The bucket holds 1 photos, the tables know 1 as enrolled, and the index holds 0 templates." in told
+    assert "candid index verify --repair" in told
+
+
+@only_opensearch
+def test_each_index_has_a_gallery_of_its_own_and_a_stop_needs_no_word_of_it(own: Stack) -> None:
+    own.up()
+    api = own.api("lakeside-pd")
+    booking_id = own.book(api, portrait("person_a_1.jpg"))
+    own.settled(api, booking_id)
+    refused = own.command("up", INDEX="embedded")
+    assert refused.returncode == 1
+    assert "make stop" in refused.stderr
+    assert own.command("stop", INDEX="embedded").returncode == 0
+    assert own.command("up", INDEX="embedded").returncode == 0
+    assert not [booking for page in own.api("lakeside-pd").bookings() for booking in page]
+    own.stop()
+    told = own.up()
+    assert "killed without saving" not in told
+    assert search(own.api("lakeside-pd")).results[0].candidates[0].booking_id == booking_id
 
 
 def test_fresh_starts_with_an_empty_gallery(own: Stack) -> None:

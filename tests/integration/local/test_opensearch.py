@@ -20,17 +20,9 @@ from infra.local.problems import LocalError
 from infra.opensearch import kept, node
 
 from candid.cli import jdk
-from tests.opensearch import free_port
+from tests.opensearch import free_port, require
 
 pytestmark = pytest.mark.slow
-
-
-def require(major: int) -> None:
-    """Skip where this machine can't run this version; in CI, fail."""
-    if reason := node.missing(major):
-        if os.environ.get("CANDID_CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 class Foreground:
@@ -41,6 +33,7 @@ class Foreground:
         self.port = free_port()
         kept_variables = {k: v for k, v in os.environ.items() if not k.startswith(("CANDID_", "OPENSEARCH", "INDEX"))}
         ours = {"CANDID_HOME": str(home), "CANDID_OPENSEARCH_PORT": str(self.port), "OPENSEARCH_HEAP": "512m"}
+        ours |= {"OPENSEARCH_JAVA_OPTS": "-XX:TieredStopAtLevel=1"}
         self.environment = kept_variables | ours | {"PYTHONUNBUFFERED": "1"} | variables
         self.process = subprocess.Popen(
             [sys.executable, "-m", "infra.opensearch"],
