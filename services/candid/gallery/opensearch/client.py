@@ -133,7 +133,7 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
         )
     if status == 429:
         return DependencyUnavailable(_BUSY)
-    if status in {401, 403}:
+    if status in {401, 403} or word == "security_exception":
         return IndexNotReady(
             "OpenSearch does not let this function in. Run `candid index create`: it maps the functions' roles."
         )
