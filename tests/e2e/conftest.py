@@ -17,6 +17,8 @@ from tests import opensearch
 from tests.e2e.stack import Stack
 
 INDEXES = ["embedded", "opensearch"]
+MAJOR = 3 if jdk.java(3) else 2
+"""The version of OpenSearch that a local Candid starts here."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def index(request: pytest.FixtureRequest) -> str:
     """The index that the local Candid has."""
     if request.param == "opensearch":
-        opensearch.require(3 if jdk.java(3) else 2)
+        opensearch.require(MAJOR)
     return str(request.param)
 
 

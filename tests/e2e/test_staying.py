@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from infra.local.places import CHECKOUT
 
 from candid.cli.answers import Search
 from candid.cli.api import Api, text
+from tests import opensearch
+from tests.e2e.conftest import MAJOR
 from tests.e2e.stack import Stack, eventually, portrait
 
 only_embedded = pytest.mark.parametrize("index", ["embedded"], indirect=True)
@@ -174,6 +177,27 @@ def test_each_index_has_a_gallery_of_its_own_and_a_stop_needs_no_word_of_it(own:
     told = own.up()
     assert "killed without saving" not in told
     assert search(own.api("lakeside-pd")).results[0].candidates[0].booking_id == booking_id
+
+
+@only_opensearch
+def test_an_opensearch_that_runs_already_is_used_and_fresh_empties_only_this_gallery_in_it(own: Stack) -> None:
+    prefix = f"e2e-{uuid.uuid4().hex[:12]}"
+    own.environment |= {"OPENSEARCH_URL": opensearch.url(MAJOR), "OPENSEARCH_PREFIX": prefix}
+    beside = opensearch.lifecycle(own.environment["OPENSEARCH_URL"], f"{prefix}-other")
+    beside.create("test", opensearch.card(4))
+    own.up()
+    assert "opensearch" not in processes(own)
+    api = own.api("lakeside-pd")
+    own.settled(api, own.book(api, portrait("person_a_1.jpg")))
+    eventually(lambda: search(api).gallery_size == 1, 5)
+    own.stop()
+    ours = opensearch.lifecycle(own.environment["OPENSEARCH_URL"], prefix)
+    assert ours.layouts.fresh().serving
+    assert own.command("up", FRESH="1").returncode == 0
+    assert search(own.api("lakeside-pd")).gallery_size == 0
+    assert beside.layouts.fresh().serving
+    for one in (ours, beside):
+        one.client.indices.delete(index=one.names.every)
 
 
 def test_fresh_starts_with_an_empty_gallery(own: Stack) -> None:
