@@ -72,6 +72,9 @@ def main() -> None:
     parser.add_argument("--sizes", default="10000,100000,300000,1000000")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--only", default="opensearch,opensearch2,embedded,faiss,tune")
+    parser.add_argument(
+        "--merge-up-to", type=int, default=MERGED, help="faces of a gallery that is merged to one segment"
+    )
     asked = parser.parse_args()
     results = Results(asked.out)
     known = real(BUILD / "lfw.npz")
@@ -84,9 +87,9 @@ def main() -> None:
         if "faiss" in only:
             _faiss(results, held)
         if "opensearch" in only:
-            _with_node(3, lambda machine, held=held: _opensearch(results, machine, held, *CHOSEN))
+            _with_node(3, lambda machine, held=held: _opensearch(results, machine, held, asked.merge_up_to))
         if "opensearch2" in only and size <= 100_000:
-            _with_node(2, lambda machine, held=held: _opensearch(results, machine, held, *CHOSEN))
+            _with_node(2, lambda machine, held=held: _opensearch(results, machine, held, 0))
         if "tune" in only:
             for m, ef_construction in TUNED.get(size, []):
                 _with_node(3, lambda machine, held=held, m=m, e=ef_construction: _tune(results, machine, held, m, e))
@@ -100,20 +103,24 @@ def _with_node(major: int, work: Callable[[Machine], None]) -> None:
         machine.node.stop()
 
 
-def _opensearch(results: Results, machine: Machine, held: Gallery, m: int, ef_construction: int) -> None:
+def _opensearch(results: Results, machine: Machine, held: Gallery, merge_up_to: int) -> None:
     size = len(held.templates)
+    m, ef_construction = CHOSEN
     made = Made(machine, size, m, ef_construction, held.templates.shape[1])
     base = f"{size}/OpenSearch {machine.major} m{m} e{ef_construction}"
+    if results.has(f"{base}/done"):
+        return
     _load(results, made, held, base)
     _measure(results, made, held, f"{base}/fresh", None)
     gone = held.deleted()
     if not results.has(f"{base}/deleted/weight"):
         _delete(opened(made.spec()), gone)
     _measure(results, made, held, f"{base}/deleted", gone)
-    if size <= MERGED and machine.major == 3:
+    if size <= merge_up_to:
         results.cell(f"{base}/merged/seconds", made.merge)
         _measure(results, made, held, f"{base}/merged", gone)
-    made.forget()
+        results.cell(f"{base}/done", lambda: True)
+        made.forget()
 
 
 def _load(results: Results, made: Made, held: Gallery, base: str) -> None:

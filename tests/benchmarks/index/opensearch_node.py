@@ -119,6 +119,7 @@ class Made:
     def weight(self) -> dict[str, Any]:
         """Bytes on disk, those of them that a search of the graph wants in memory (vectors and graph), and segments."""
         self.machine.client.indices.flush(index=f"{self.prefix}_*", request_timeout=600)
+        self.machine.client.indices.refresh(index=f"{self.prefix}_*", request_timeout=600)
         told = self.machine.client.indices.stats(
             index=f"{self.prefix}_*", metric="store,segments,docs", params={"include_segment_file_sizes": "true"}
         )["_all"]["primaries"]
