@@ -27,6 +27,8 @@ RIDGEPORT: Final = "ridgeport-so"
 DETECTIVE: Final = "det.rivera"
 CASE: Final = "DEMO-2026-0001"
 ENROLMENT_SECONDS: Final = 90
+_FOUND_SECONDS: Final = 1
+"""So long after it was written at most a face is found (``VectorIndex.upsert``)."""
 _BOOKED_AT: Final = "2026-05-04T09:30:00Z"
 _DROPPED: Final = uuid.UUID("b7c2a9de-3a51-4d0f-9a34-5f3c0f6b1d20")
 
@@ -176,3 +178,4 @@ def _wait(missing: list[Sample], state: Callable[[Sample], str], say: Callable[[
             )
         if waiting:
             sleep(0.2)
+    sleep(_FOUND_SECONDS)

@@ -15,7 +15,9 @@ from infra.local.places import FACE_FUNCTIONS, STACK, Places
 from infra.local.problems import LocalError
 
 _LINES: Final = 200
-_TROUBLE: Final = re.compile(r"\[[^]]+\]\[(WARN |ERROR)\]\[o\.(?!o\.g\.DanglingIndicesState)")
+_TROUBLE: Final = re.compile(
+    r"\[[^]]+\]\[(WARN |ERROR)\]\[o\.(?!o\.(g\.DanglingIndicesState|c\.r\.a\.AllocationService))"
+)
 """A line of OpenSearch's own, without what it and Java say at each start."""
 
 

@@ -19,6 +19,7 @@ from infra.local.places import CHECKOUT
 
 from candid.cli.answers import Search
 from candid.cli.api import Api, text
+from candid.cli.operators import Operators
 from tests import opensearch
 from tests.e2e.conftest import MAJOR
 from tests.e2e.stack import Stack, eventually, portrait
@@ -150,7 +151,7 @@ def test_a_killed_opensearch_is_a_503_until_the_next_start_which_finds_every_fac
 
 
 @only_opensearch
-def test_a_lost_index_is_said_at_the_next_start(own: Stack) -> None:
+def test_a_lost_index_is_said_at_the_next_start_and_made_again_from_the_photos(own: Stack) -> None:
     own.up()
     api = own.api("lakeside-pd")
     own.settled(api, own.book(api, portrait("person_a_1.jpg")))
@@ -159,6 +160,9 @@ def test_a_lost_index_is_said_at_the_next_start(own: Stack) -> None:
     told = own.up()
     assert "The bucket holds 1 photos, the tables know 1 as enrolled, and the index holds 0 templates." in told
     assert "candid index verify --repair" in told
+    operators = Operators("candid", own.aws("lambda"), print)
+    operators.carry_out({"operation": "verify", "repair": True}, lambda _: None)
+    eventually(lambda: search(own.api("lakeside-pd")).gallery_size == 1)
 
 
 @only_opensearch
