@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -121,7 +121,15 @@ def failure(error: OpenSearchException) -> DependencyUnavailable:
         return DependencyUnavailable("The index does not answer in time. Try again in a minute.")
     if isinstance(error, NoConnection) or not isinstance(error, TransportError):
         return DependencyUnavailable(_AWAY)
-    return refusal(error.status_code, str(error.error))
+    return refusal(error.status_code, _word(error))
+
+
+def _word(error: TransportError) -> str:
+    """The type of OpenSearch's exception. An operation on what a query finds answers with a list of them instead of one."""
+    told = error.info
+    if isinstance(told, Mapping) and told.get("failures"):
+        return str(told["failures"][0].get("cause", {}).get("type", ""))
+    return str(error.error)
 
 
 def refusal(status: int | str, word: str) -> DependencyUnavailable:
