@@ -149,6 +149,15 @@ def test_another_model_is_filled_while_searches_go_on_and_swapped_in_and_back(
 
 
 @OPENSEARCH
+def test_filling_another_index_writes_nothing_to_the_one_that_serves(node: Deployment) -> None:
+    node.enrol(*PORTRAITS[:3])
+    told = node.carry_out("reembed", model="sface")
+    by_role = {one["role"]: one for one in node.step("status")["indexes"]}
+    assert (by_role["standby"]["index"], by_role["standby"]["templates"]) == (told["index"], 3)
+    assert (by_role["serving"]["templates"], by_role["serving"]["deleted"]) == (3, 0)
+
+
+@OPENSEARCH
 def test_a_standby_that_lacks_a_photo_is_not_swapped_in(node: Deployment) -> None:
     (key,) = node.enrol("person_a_1")
     node.step("reembed", model="sface")

@@ -253,6 +253,7 @@ class Enrolment:
         """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
         partition = Partition(booking.agency, booking.collection)
         stale = [uuid.UUID(one) for one in sorted(lease.photo.face_ids - photo.face_ids)]
+        known = (lease.photo.face_id, lease.photo.model) == (photo.face_id, photo.model)
         labels: tuple[str | None, datetime | None] | None = None
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
@@ -261,7 +262,11 @@ class Enrolment:
                 self.progress.expect_time(lease)
                 if face is not None and labels != (booking.subject_id, booking.booked_at):
                     for one in written:
-                        one.index.upsert([_entry(booking, partition, photo, face, one.engine.card.id)])
+                        entry = _entry(booking, partition, photo, face, one.engine.card.id)
+                        # The same photo and model give the same template. While another index is filled, the one that serves
+                        # would otherwise be written anew, and hold every template a second time until it merges.
+                        if not known or one.index.get(partition, [entry.id]) != (entry,):
+                            one.index.upsert([entry])
                     labels = (booking.subject_id, booking.booked_at)
                 if stale:
                     self.indexes.erase(partition, stale)
