@@ -6,7 +6,7 @@ that it can be swapped back; both are written, so that either is whole. Not here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from candid.faces.engine import FaceEngine, load_engine
 from candid.faces.registry import ModelCard
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition, VectorIndex
-from candid.gallery.opensearch.client import connect
+from candid.gallery.opensearch.client import IndexNotReady, connect
 from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.opensearch.layout import Generation, Layouts
 from candid.gallery.opensearch.names import Names
@@ -97,11 +97,11 @@ class OpenSearchIndexes:
         return {name: self._index(one) for name, one in self.layouts.fresh().generations.items()}
 
     def erase(self, partition: Partition, ids: Sequence[UUID]) -> None:
-        for index in self.every().values():
+        for index in self._at_least_one():
             index.delete(partition, ids)
 
     def holds(self, partition: Partition, ids: Sequence[UUID]) -> bool:
-        return any(index.get(partition, ids) for index in self.every().values())
+        return any(index.get(partition, ids) for index in self._at_least_one())
 
     def engine(self) -> FaceEngine:
         try:
@@ -109,8 +109,21 @@ class OpenSearchIndexes:
         except DependencyUnavailable:
             return self.load(self.model)
 
+    def _at_least_one(self) -> Collection[VectorIndex]:
+        # A cluster that has just started lists no index until it knows its own again: that nothing is there would be no proof.
+        there = self.layouts.fresh()
+        if not there.generations:
+            there.the_serving()
+        return [self._index(one) for one in there.generations.values()]
+
     def _open(self, generation: Generation) -> ModelIndex:
-        return ModelIndex(self.load(generation.model), self._index(generation))
+        engine = self.load(generation.model)
+        if (engine.card.id, engine.card.dimension) != (generation.model_id, generation.dimension):
+            raise IndexNotReady(
+                f"The index holds templates of {generation.model_id}, and this Candid's {generation.model} is {engine.card.id}: "
+                "the two can't be compared. Deploy the Candid that the index was made with."
+            )
+        return ModelIndex(engine, self._index(generation))
 
     def _index(self, generation: Generation) -> OpenSearchIndex:
         return OpenSearchIndex(self.layouts.client, self.layouts, generation.name, generation.dimension)

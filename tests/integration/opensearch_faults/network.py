@@ -10,7 +10,6 @@ import itertools
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -31,8 +30,8 @@ class Proxy:
         """Take requests and say nothing."""
         self.cut_after: int | None = None
         """Pass so many bytes of each answer on, then break the connection with a reset."""
-        self.requests = 0
-        """Pieces that clients have sent. A request is one or two of them."""
+        self.recorded: bytearray | None = None
+        """What clients send is appended to it, where there is one: for a client that uses one connection."""
         self._turn = itertools.count()
         self._open: set[socket.socket] = set()
         self._closed = threading.Event()
@@ -65,7 +64,8 @@ class Proxy:
         back.start()
         with suppress(OSError):
             while data := client.recv(_CHUNK):
-                self.requests += 1
+                if self.recorded is not None:
+                    self.recorded += data
                 node.sendall(data)
         _shut(node)
         back.join()
@@ -119,23 +119,6 @@ def faulty(made: Proxy, *, delay: float = 0.0, silent: bool = False, cut_after: 
         made.delay, made.silent, made.cut_after = 0.0, False, None
 
 
-def is_listening(port: int) -> bool:
-    """Whether anything accepts a connection there."""
-    try:
-        socket.create_connection((HOST, port), _CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_until_free(port: int, seconds: float = 10.0) -> None:
-    """Return when nothing listens at ``port`` any more."""
-    end = time.monotonic() + seconds
-    while is_listening(port):
-        assert time.monotonic() < end, f"something still listens at {port}"
-        time.sleep(0.05)
-
-
 def _shut(one: socket.socket) -> None:
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
@@ -146,5 +129,8 @@ def _shut(one: socket.socket) -> None:
 def _reset(one: socket.socket) -> None:
     with suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # A thread that waits for the client holds the socket open; this wakes it and sends nothing.
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RD)
     with suppress(OSError):
         one.close()

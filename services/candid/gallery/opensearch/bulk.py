@@ -9,13 +9,16 @@ from typing import Any, Final
 from opensearchpy import OpenSearch
 from opensearchpy.helpers import streaming_bulk
 
-from candid.gallery.opensearch.client import the_index
+from candid.gallery.opensearch.client import PATIENCE, the_index
 
 CHUNK_DOCUMENTS: Final = 500
 CHUNK_BYTES: Final = 5 * 2**20
 BUSY_RETRIES: Final = 3
 FIRST_PAUSE: Final = 1
 """Seconds; then 2 and 4: with a request's own time less than embed's least."""
+SHARD_PATIENCE: Final = "5s"
+"""How long OpenSearch waits for a shard that is lost or moves: less than a request may take, so that a report comes on each
+document instead of none on any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ def send(client: OpenSearch, actions: Iterable[dict[str, Any]], *, refresh: bool
             max_retries=BUSY_RETRIES,
             initial_backoff=FIRST_PAUSE,
             refresh="true" if refresh else "false",
+            # opensearch-py takes ``timeout`` for its own where it is not told that too.
+            request_timeout=PATIENCE,
+            timeout=SHARD_PATIENCE,
         ):
             [told] = item.values()
             error = told.get("error", "")

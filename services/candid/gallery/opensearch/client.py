@@ -35,12 +35,20 @@ CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 8.0
 """Of one request. Embed has at least 12 seconds for a photo, a search 29 for all it does."""
 
+PATIENCE: Final = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+
 _RETRIES: Final = 1
 """After a connection that failed. A request that timed out is not sent again: the node that is slow would only get more to do."""
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _BUSY: Final = "The index has more to do than it can take now. Try again in a minute."
 _AWAY: Final = "Candid can't reach the index now. Try again in a minute."
+_PARTIAL: Final = (
+    "A part of the index does not answer now, and half an answer would miss people. Try again in a minute."
+)
+_PARTS_AWAY: Final = frozenset(
+    {"no_shard_available_action_exception", "search_phase_execution_exception", "unavailable_shards_exception"}
+)
 
 for _name in ("opensearch", "opensearchpy.trace", "opensearch.trace"):
     logging.getLogger(_name).disabled = True
@@ -70,7 +78,7 @@ def connect(told: OpenSearchSettings) -> OpenSearch:
     return OpenSearch(
         hosts=[where],
         http_auth=_credentials(told, secure),
-        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        timeout=PATIENCE,
         max_retries=_RETRIES,
         retry_on_timeout=False,
         retry_on_status=(502, 503, 504),
@@ -139,8 +147,16 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
         return DependencyUnavailable(
             "The index takes no writes now: it is blocked, as it is when its disk is nearly full. Try again later."
         )
+    if word == "index_create_block_exception":
+        # OpenSearch 2.19 sets this when its disk is nearly full, and does not take it back when there is room again.
+        return IndexNotReady(
+            "OpenSearch makes no new index: its disk was nearly full. When there is room, set cluster.blocks.create_index to "
+            "null."
+        )
     if status == 429:
         return DependencyUnavailable(_BUSY)
+    if word in _PARTS_AWAY and status == 503:
+        return partial()
     if status in {401, 403} or word == "security_exception":
         return IndexNotReady(
             "OpenSearch does not let this function in. Run `candid index create`: it maps the functions' roles."
@@ -157,8 +173,22 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
     return DependencyUnavailable(_AWAY)
 
 
+def partial() -> DependencyUnavailable:
+    """A part of the index did not answer, or not in time."""
+    return DependencyUnavailable(_PARTIAL)
+
+
 def _safe(word: str) -> str:
     return word if word.replace("_", "").isalpha() and len(word) < 80 else "no reason given"
 
 
-__all__ = ["AuthenticationException", "IndexNotReady", "NotFoundError", "connect", "failure", "refusal", "the_index"]
+__all__ = [
+    "AuthenticationException",
+    "IndexNotReady",
+    "NotFoundError",
+    "connect",
+    "failure",
+    "partial",
+    "refusal",
+    "the_index",
+]

@@ -32,13 +32,12 @@ from candid.gallery.index import (
 )
 from candid.gallery.opensearch import documents, queries
 from candid.gallery.opensearch.bulk import Report, send
-from candid.gallery.opensearch.client import refusal, the_index
+from candid.gallery.opensearch.client import partial, refusal, the_index
 from candid.gallery.opensearch.layout import Generation, Layouts
 from candid.gallery.opensearch.names import document_id, partition_key
 
 _CONFLICTS: Final = 5
 _MANY: Final = 1000
-_PARTIAL: Final = "A part of the index does not answer now, and half a search would miss people. Try again in a minute."
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,7 @@ class OpenSearchIndex:
             told = self.client.mget(index=index, body={"docs": asked})
         for answer in told["docs"]:
             if "error" in answer:
-                raise refusal(500, str(answer["error"].get("type", "")))
+                raise refusal(503, str(answer["error"].get("type", "")))
         return [answer for answer in told["docs"] if answer["found"]]
 
     def _relabel(
@@ -268,7 +267,7 @@ def _entry(told: dict[str, Any]) -> Entry:
 def _whole(answer: dict[str, Any]) -> dict[str, Any]:
     shards = answer["_shards"]
     if answer["timed_out"] or shards["failed"] or shards["successful"] < shards["total"]:
-        raise DependencyUnavailable(_PARTIAL)
+        raise partial()
     return answer
 
 
@@ -278,7 +277,7 @@ def _search_failure(answer: dict[str, Any]) -> DependencyUnavailable:
         causes = answer["error"].get("root_cause") or [{}]
         word = str(causes[0].get("type", ""))
         if not causes[0] or answer["status"] == 503:
-            return DependencyUnavailable(_PARTIAL)
+            return partial()
     return refusal(answer["status"], word)
 
 

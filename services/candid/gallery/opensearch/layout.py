@@ -79,11 +79,13 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All generations by name, and the names of those that serve and stand by."""
+    """All generations by name, and the names of those that serve and stand by. ``doubled`` is an alias of these two that is on
+    more than one of them, as a hand outside Candid can put it: then none is named."""
 
     generations: Mapping[str, Generation]
     serving: str | None
     standby: str | None
+    doubled: str = ""
 
     def generation(self, name: str) -> Generation:
         """The generation called ``name``. Raises ``IndexNotReady`` where it is gone."""
@@ -93,12 +95,22 @@ class Layout:
             raise IndexNotReady("The index is not there any more. `candid index status` says what is.") from None
 
     def the_serving(self) -> Generation:
-        """The generation that searches look at. Raises ``IndexNotReady`` where none serves."""
-        if self.serving is None or self.serving not in self.generations:
+        """The generation that searches look at. Raises ``IndexNotReady`` where none serves, or it can't be told which."""
+        if self.doubled:
             raise IndexNotReady(
-                "No index serves yet. `candid index create` makes one; `candid index status` says what is there."
+                f"The alias {self.doubled} is on more than one index. Take it off all but the one that is meant."
             )
-        return self.generations[self.serving]
+        if self.serving is not None and self.serving in self.generations:
+            return self.generations[self.serving]
+        if self.generations:
+            raise IndexNotReady(
+                "No index serves, though there are some: none has the alias that says so. `candid index status` lists them; "
+                "put the alias (its name ends in _serving) back on the one that served."
+            )
+        raise IndexNotReady(
+            "No index serves yet, or OpenSearch is only starting. `candid index status` says what is there; "
+            "`candid index create` makes an index."
+        )
 
     def written(self) -> tuple[Generation, ...]:
         """The generations that every entry is written to, the serving one first. Raises as ``the_serving``."""
@@ -141,7 +153,7 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
     shared: dict[str, Mapping[str, Any]] = {}
     cut: dict[str, int] = {}
     own: dict[str, dict[str, Own]] = {}
-    roles: dict[str, str] = {}
+    roles: dict[str, list[str]] = {names.serving: [], names.standby: []}
     for name, about in told.items():
         place = parts(name)
         meta = about.get("mappings", {}).get("_meta", {}).get("candid")
@@ -153,7 +165,8 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
         shards = int(settings.get("number_of_shards", 1))
         if key is None:
             shared[name], cut[name] = meta, shards
-            roles |= {alias: name for alias in aliases if alias in {names.serving, names.standby}}
+            for alias in roles.keys() & aliases.keys():
+                roles[alias].append(name)
         else:
             partition = Partition(str(meta["agency"]), str(meta["collection"]), Kind(meta["kind"]))
             fixed = "auto_expand_replicas" not in settings
@@ -174,4 +187,8 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
         )
         for name, meta in shared.items()
     }
-    return Layout(generations, roles.get(names.serving), roles.get(names.standby))
+    doubled = next((alias for alias, those in roles.items() if len(those) > 1), "")
+    if doubled:
+        return Layout(generations, None, None, doubled)
+    serving, standby = (next(iter(roles[alias]), None) for alias in (names.serving, names.standby))
+    return Layout(generations, serving, standby)

@@ -18,7 +18,7 @@ from opensearchpy.exceptions import RequestError
 from candid.errors import Conflict
 from candid.faces.registry import ModelCard
 from candid.gallery.index import Partition
-from candid.gallery.opensearch.client import the_index
+from candid.gallery.opensearch.client import IndexNotReady, the_index
 from candid.gallery.opensearch.documents import TEMPLATE
 from candid.gallery.opensearch.layout import OWN_SUFFIX, Generation, Layout, Layouts
 from candid.gallery.opensearch.names import Names, own_name
@@ -44,9 +44,12 @@ class Lifecycle:
     mapping: Path
 
     def create(self, name: str, card: ModelCard, size: Size = Size()) -> tuple[Generation, bool]:
-        """The serving generation, made for the model ``name`` if there is none; and whether it was made."""
+        """The serving generation, made for the model ``name`` if there is no generation at all; and whether it was made.
+
+        Raises ``IndexNotReady`` where there are some and none serves: a new, empty one would find nobody.
+        """
         layout = self.layouts.fresh()
-        if layout.serving in layout.generations:
+        if layout.generations:
             return layout.the_serving(), False
         made = self._make(layout, name, card, size, self.names.serving)
         return self.layouts.fresh().generation(made), True
@@ -150,6 +153,11 @@ class Lifecycle:
                 # Another caller was quicker, or an earlier try got through although its answer did not.
                 if error.error != "resource_already_exists_exception":
                     raise
+                told = self.client.indices.get(index=name, params={"filter_path": "*.mappings._meta"})
+                if "candid" not in told.get(name, {}).get("mappings", {}).get("_meta", {}):
+                    raise IndexNotReady(
+                        f"There is an index called {name} that Candid did not make. Delete it, then try again."
+                    ) from None
 
     def _alias(self, *actions: dict[str, Any]) -> None:
         with the_index():
