@@ -24,7 +24,7 @@ from candid.gallery.opensearch.names import partition_key
 from tests import opensearch
 from tests.contract.vector_index import DAY, unit
 from tests.integration.opensearch_faults.gallery import BOOKINGS, DIMENSION, Gallery, gallery
-from tests.integration.opensearch_faults.machine import Machine, running
+from tests.integration.opensearch_faults.machine import Machine, running, until
 from tests.integration.opensearch_faults.network import HOST, faulty
 from tests.integration.opensearch_faults.secrecy import digits, look_out, secrets
 
@@ -111,7 +111,7 @@ def test_half_a_search_is_no_answer_when_a_shard_is_lost(node: Machine, here: Ga
     node.ask("POST", f"/{name}/_close")
     aside = place.rename(place.with_name("aside"))
     node.ask("POST", f"/{name}/_open?wait_for_active_shards=0")
-    _until(lambda: _states(node, name) == {"0": "STARTED", "1": "UNASSIGNED"})
+    until(lambda: _states(node, name) == {"0": "STARTED", "1": "UNASSIGNED"})
     assert node.ask("GET", f"/_cluster/health/{name}")["status"] == "red"
 
     for call in (
@@ -138,7 +138,7 @@ def test_half_a_search_is_no_answer_when_a_shard_is_lost(node: Machine, here: Ga
     [named] = node.ask("GET", "/_nodes")["nodes"].values()
     back = {"index": name, "shard": 1, "node": named["name"], "accept_data_loss": True}
     node.ask("POST", "/_cluster/reroute", {"commands": [{"allocate_stale_primary": back}]})
-    _until(lambda: _states(node, name) == {"0": "STARTED", "1": "STARTED"})
+    until(lambda: _states(node, name) == {"0": "STARTED", "1": "STARTED"})
     here.all_are_found([*there, *gone])
 
 
@@ -197,11 +197,3 @@ def _shard(node: Machine, name: str, partition: Partition) -> int:
 
 def _states(node: Machine, name: str) -> dict[str, str]:
     return {one["shard"]: one["state"] for one in node.ask("GET", f"/_cat/shards/{name}?format=json")}
-
-
-def _until(check: object, seconds: float = 20) -> None:
-    assert callable(check)
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.1)

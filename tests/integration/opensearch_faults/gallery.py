@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from opensearchpy.exceptions import OpenSearchException
 
 from candid.errors import DependencyUnavailable
 from candid.gallery.index import Entry, Partition
@@ -99,6 +100,9 @@ def gallery(address: str, *, shards: int = 1, replicas: int = 0) -> Iterator[Gal
         made = Gallery(
             lifecycle, OpenSearchIndex(lifecycle.client, lifecycle.layouts, generation.name, DIMENSION), heard
         )
-        yield made
-        heard.assert_silent_about(secrets(made.written))
-        lifecycle.client.indices.delete(index=lifecycle.names.every)
+        try:
+            yield made
+            heard.assert_silent_about(secrets(made.written))
+        finally:
+            with suppress(OpenSearchException):  # A node that a failed test left down.
+                lifecycle.client.indices.delete(index=lifecycle.names.every)

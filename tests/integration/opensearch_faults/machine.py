@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -122,6 +123,14 @@ def machine(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[M
         made = Machine(started, network)
         kept.callback(lambda: made.node.kill())
         yield made
+
+
+def until(check: Callable[[], bool], seconds: float = 20, *, pause: float = 0.1) -> None:
+    """Return when ``check`` says yes; fails the test when it has not by then."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, f"not within {seconds} seconds"
+        time.sleep(pause)
 
 
 @cache

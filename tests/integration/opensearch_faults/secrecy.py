@@ -75,14 +75,15 @@ def digits(template: Template) -> set[str]:
 
 
 @contextmanager
-def look_out() -> Iterator[LookOut]:
-    """Listen to every logger for the length of a ``with``, as one who has turned everything on to find a fault."""
+def look_out(level: int = logging.DEBUG) -> Iterator[LookOut]:
+    """Listen to every logger for the length of a ``with``, as one who has turned everything on to find a fault; to those that
+    speak neither for Candid nor for its way to OpenSearch from ``level``."""
     heard, root = LookOut(), logging.getLogger()
     names = [name for name in logging.Logger.manager.loggerDict if name.split(".")[0] in _OURS]
     loggers = [root, *(logging.getLogger(name) for name in names)]
     levels = [one.level for one in loggers]
     for one in loggers:
-        one.setLevel(logging.DEBUG)
+        one.setLevel(level if one is root else logging.DEBUG)
     logging.captureWarnings(True)
     root.addHandler(heard)
     try:
