@@ -6,6 +6,8 @@
 PYTHON ?= python3.11
 PY := .venv/bin/python
 INSTALL := infra/local/install.py
+# Two processes, since much of the suite waits for others: `make test TOGETHER=` runs one test after the other.
+TOGETHER ?= -n 2 --dist loadgroup
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1#/' | awk -F'#' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -32,10 +34,10 @@ opensearch: $(PY) ## Start a real OpenSearch node alone (JDK and Maven); Ctrl-C 
 	@exec $(PY) -m infra.opensearch
 
 test: check ## Set up, check statically, run every test
-	@exec $(PY) -m pytest
+	@exec $(PY) -m pytest $(TOGETHER)
 
 test-fast: install ## Set up, run the tests that take seconds
-	@exec $(PY) -m pytest -m "not slow" -q
+	@exec $(PY) -m pytest $(TOGETHER) -m "not slow" -q
 
 check: install .venv-sam/bin/python ## Set up, check statically: style, types, template
 	@.venv-sam/bin/python $(INSTALL) sam
