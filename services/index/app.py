@@ -88,7 +88,9 @@ def _roles(asked: requests.Roles, budget: Budget) -> Answer:
     lifecycle, told = _opensearch(), work().told
     members = {"search": told.search_role_arn, "embed": told.embed_role_arn, "index": told.index_role_arn}
     if not all(members.values()):
-        raise Conflict("This function was not told the roles of the others. Only the stack's function for it can do this.")
+        raise Conflict(
+            "This function was not told the roles of the others. Only the stack's function for it can do this."
+        )
     given = {function: [arn] for function, arn in members.items()}
     changed = map_roles(lifecycle.client, lifecycle.names, file("roles.json"), given)
     return {"done": True, "changed": list(changed)}
