@@ -1,8 +1,10 @@
-"""The whole against its bare parts, in one run: import, identification and search latency over HTTP beside the bare model.
+"""The whole against its bare parts, in one run: import and identification over HTTP beside the bare model and the bare index.
 
-Needs a running Candid (``make run DETACH=1``) and Labeled Faces in the Wild (``CANDID_LFW``). Prints ratios and writes JSON:
+Needs a running Candid (``make run DETACH=1``, or ``make run DETACH=1 INDEX=opensearch``) and Labeled Faces in the Wild
+(``CANDID_LFW``). Each search over HTTP is followed by the same in this process, on the same index: decode, detect, embed, search.
+Prints ratios and writes JSON:
 
-    python -m tests.benchmarks.end_to_end --output .build/benchmarks/end_to_end.json
+    python -m tests.benchmarks.end_to_end [--index opensearch] --output .build/benchmarks/end_to_end.json
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import base64
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,15 +27,25 @@ from typing import Any
 
 import numpy as np
 import urllib3
+from infra.local import places
 from tests.portraits import engine, lfw
 
 from candid.cli.config import local_stack
 from candid.errors import PhotoRefused
 from candid.faces.image import decode
-from candid.faces.selection import booking_face
+from candid.faces.selection import booking_face, probe_face
+from candid.gallery.exact.index import ExactIndex
+from candid.gallery.index import Partition, VectorIndex
+from candid.gallery.opensearch.client import connect
+from candid.gallery.opensearch.index import OpenSearchIndex
+from candid.gallery.opensearch.layout import Layouts
+from candid.gallery.opensearch.names import Names
+from candid.settings import OpenSearchSettings
 
 AGENCY = "benchmark-county"
 DEFAULT_FMR = 1e-4
+NEIGHBOURS = 50
+"""What Candid's search asks the index for when ten candidates are wanted, as the API's default is."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +140,62 @@ class Api:
         return answer.status, json.loads(answer.data)
 
 
-def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: int) -> dict[str, Any]:
+def bare_index(kind: str) -> tuple[str, VectorIndex]:
+    """The index that the running stack searches, opened in this process, and what it is. Exits where the stack's is not of this
+    ``kind`` (embedded, opensearch, or empty: whichever it is)."""
+    where = places.read(os.environ)
+    if not where.description.is_file():
+        raise SystemExit("Candid is not running here. Start it with: make run DETACH=1")
+    told = json.loads(where.description.read_text(encoding="utf-8"))
+    if kind and told["index"] != kind:
+        raise SystemExit(
+            f"The Candid that runs here has the index {told['index']}. Start it with: make run INDEX={kind}"
+        )
+    where = places.read(os.environ | {"INDEX": told["index"], "MODEL": told["model"]})
+    card = engine().card
+    if told["index"] == places.EMBEDDED:
+        return "embedded", ExactIndex(where.index / f"{card.id}.sqlite", card.dimension, card.id)
+    client = connect(OpenSearchSettings(opensearch_endpoint=told["opensearch_url"]))
+    layouts = Layouts(client, Names(where.opensearch_prefix))
+    name = layouts.fresh().the_serving().name
+    return f"OpenSearch {told['opensearch_version']}", OpenSearchIndex(client, layouts, name, card.dimension)
+
+
+class Bare:
+    """What a search over HTTP does with faces, in one thread of this process; seconds a part."""
+
+    def __init__(self, index: VectorIndex, collection: str) -> None:
+        self._index, self._where = index, Partition(AGENCY, collection)
+        self.model: list[float] = []
+        self.index: list[float] = []
+
+    def search(self, photo: bytes) -> float:
+        """Seconds of decoding, detection, template and index search, which asks for as many neighbours as the API does."""
+        started = time.perf_counter()
+        image = decode(photo)
+        face = probe_face(engine().detect(image), "largest")
+        template = engine().templates(image, [face])[0]
+        embedded = time.perf_counter()
+        self._index.search([self._where], template, NEIGHBOURS)
+        ended = time.perf_counter()
+        self.model.append(embedded - started)
+        self.index.append(ended - embedded)
+        return ended - started
+
+
+def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: int, bare: Bare) -> dict[str, Any]:
     status, case = api.post(
         "/v1/cases",
         {"number": f"B-{uuid.uuid4()}", "purpose": "criminal_investigation", "legal_basis": "benchmark"},
     )
     if status != 201:
         raise SystemExit(f"No case could be opened: {case}")
-    first, above_default, refused, milliseconds = 0, 0, Counter[str](), []
+    first, above_default, refused, milliseconds, ratios = 0, 0, Counter[str](), [], []
     for probe in probes:
+        photo = probe.path.read_bytes()
         body = {
             "case_id": case["case_id"],
-            "probe": base64.b64encode(probe.path.read_bytes()).decode(),
+            "probe": base64.b64encode(photo).decode(),
             "probe_source": "booking_photo",
             "collection": collection,
             "face": "largest",
@@ -151,6 +208,7 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
         if status != 201:
             refused[f"{status} {answer.get('reason', answer.get('title'))}"] += 1
             continue
+        ratios.append(milliseconds[-1] / (1000 * bare.search(photo)))
         candidates = answer["results"][0]["candidates"]
         if candidates and candidates[0]["subject_id"] == probe.person:
             first += 1
@@ -164,6 +222,10 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
         "p99_ms": float(np.percentile(milliseconds, 99)),
+        "bare_model_p50_ms": 1000 * float(np.median(bare.model)),
+        "bare_index_p50_ms": 1000 * float(np.median(bare.index)),
+        "over_bare_model_and_index": float(np.median(ratios)),
+        "load_average": os.getloadavg()[0],
     }
 
 
@@ -171,7 +233,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(".build/benchmarks/end_to_end.json"))
     parser.add_argument("--photos", type=int, default=0, help="only so many people's photos (0: all)")
+    parser.add_argument("--index", default="", choices=["", "embedded", "opensearch"], help="which the stack must have")
     arguments = parser.parse_args()
+    kind, index = bare_index(arguments.index)
     found = photos()
     if arguments.photos:
         people = sorted({photo.person for photo in found})[: arguments.photos]
@@ -186,13 +250,15 @@ def main() -> None:
     bare = {name: (bare_before[name] + bare_after[name]) / 2 for name in bare_before}
     rate = len(found) / imported["seconds"]
     probes = [photo for photo in found if not photo.first]
-    searched = search_all(Api(), probes, collections[0], sum(photo.first for photo in found))
-    model_ms = sum(bare[f"{part}_ms"] for part in ("decode", "detect", "measure", "embed"))
+    searched = search_all(
+        Api(), probes, collections[0], sum(photo.first for photo in found), Bare(index, collections[0])
+    )
     report = {
+        "index": kind,
         "photos": len(found),
         "bare": bare,
         "import": imported | {"photos_per_s": rate, "of_bare": rate / bare["photos_per_s"]},
-        "search": searched | {"bare_model_ms": model_ms, "p50_over_bare": searched["p50_ms"] / model_ms},
+        "search": searched,
     }
     arguments.output.write_text(json.dumps(report, indent=2))
     print(json.dumps(report, indent=2))
@@ -204,7 +270,9 @@ def main() -> None:
         f"{searched['rank_1_above_default_threshold']:.2%} above the default threshold"
     )
     print(
-        f"search: p50 {searched['p50_ms']:.0f} ms, p95 {searched['p95_ms']:.0f} ms beside {model_ms:.0f} ms of the bare model"
+        f"search ({kind}): p50 {searched['p50_ms']:.0f} ms, p95 {searched['p95_ms']:.0f} ms, "
+        f"{searched['over_bare_model_and_index']:.1f} times the bare model ({searched['bare_model_p50_ms']:.0f} ms) "
+        f"and index ({searched['bare_index_p50_ms']:.1f} ms)"
     )
 
 
