@@ -91,8 +91,12 @@ class Made:
         client = self.machine.client
         if not client.indices.exists(index=f"{self.prefix}_*", params={"allow_no_indices": "false"}):
             return 0
-        client.indices.refresh(index=f"{self.prefix}_*")
-        return int(client.count(index=f"{self.prefix}_*")["count"])
+        # After a restart it first reads its log of operations, however long that takes.
+        client.cluster.health(
+            index=f"{self.prefix}_*", params={"wait_for_status": "yellow", "timeout": "1200s"}, request_timeout=1300
+        )
+        client.indices.refresh(index=f"{self.prefix}_*", request_timeout=900)
+        return int(client.count(index=f"{self.prefix}_*", request_timeout=60)["count"])
 
     def forget(self) -> None:
         """Delete it."""
