@@ -44,8 +44,8 @@ from candid.settings import OpenSearchSettings
 
 AGENCY = "benchmark-county"
 DEFAULT_FMR = 1e-4
-NEIGHBOURS = 50
-"""What Candid's search asks the index for when ten candidates are wanted, as the API's default is."""
+NEIGHBOURS = 80
+"""What Candid's search asks the index for when twenty candidates are wanted, as the policy's default is."""
 
 
 @dataclass(frozen=True)

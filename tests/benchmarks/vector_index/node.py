@@ -61,7 +61,10 @@ def running(folder: Path, major: int, heap: str) -> Iterator[Machine]:
     folder.mkdir(parents=True, exist_ok=True)
     node = start(folder, free_port(), major, heap=heap)
     try:
-        yield Machine(node, major, folder)
+        machine = Machine(node, major, folder)
+        # After a kill it reads its log again, which takes a large index minutes.
+        machine.client.cluster.health(wait_for_status="yellow", timeout="1800s", request_timeout=1800)
+        yield machine
     finally:
         node.stop()
 
