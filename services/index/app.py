@@ -129,10 +129,13 @@ def _reembed(asked: requests.Reembed, budget: Budget) -> Answer:
 @carry_out.register
 def _swap(asked: requests.Swap, budget: Budget) -> Answer:
     lifecycle = _opensearch()
+    layout = lifecycle.layouts.fresh()
+    if layout.serving == asked.index:
+        return _swapped(lifecycle, {})
     standby = _standby(lifecycle)
-    cursor = dict(asked.cursor or {"index": standby.name, "walk": None})
-    if standby.name != cursor["index"]:
-        raise Conflict("Another index stands by than when this began. `candid index status` shows it; begin again.")
+    if standby.name != asked.index:
+        raise Conflict("This index does not stand by. `candid index status` shows which does.")
+    cursor = dict(asked.cursor or {"walk": None})
     checked: Mapping[str, Any] = {}
     if not asked.unchecked:
         step = work().filling.step(_index(lifecycle, standby), cursor["walk"], budget, ask=False)
@@ -144,9 +147,18 @@ def _swap(asked: requests.Swap, budget: Budget) -> Answer:
                 f"The index that stands by lacks {checked['absent']:,} of {checked['photos']:,} photos, or has them with other "
                 "labels; searches would miss people. `candid index reembed` goes on filling it."
             )
-    serving, before = lifecycle.swap()
-    told = {"serving": serving.name, "model": serving.model, "standby": before.name, "standby_model": before.model}
-    return {"done": True, "swapped": True, **checked, **told}
+    lifecycle.swap(asked.index)
+    return _swapped(lifecycle, checked)
+
+
+def _swapped(lifecycle: Lifecycle, checked: Mapping[str, Any]) -> Answer:
+    layout = lifecycle.layouts.fresh()
+    serving = layout.the_serving()
+    standby = layout.generations.get(layout.standby or "")
+    roles = {"serving": serving.name, "model": serving.model}
+    if standby is not None:
+        roles |= {"standby": standby.name, "standby_model": standby.model}
+    return {"done": True, "swapped": True, **checked, **roles}
 
 
 @carry_out.register

@@ -54,9 +54,11 @@ class Reembed(_Step):
 
 
 class Swap(_Step):
-    """Let the standby serve. ``unchecked``: without first comparing it with the table."""
+    """Let ``index`` serve, which stands by; nothing where it serves already, so that a request that is sent twice is no way back.
+    ``unchecked``: without first comparing it with the table."""
 
     operation: Literal["swap"]
+    index: IndexName
     unchecked: bool = False
 
 

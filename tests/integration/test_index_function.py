@@ -89,7 +89,12 @@ def test_what_is_no_operation_is_refused_in_a_sentence_without_what_was_sent(emb
 
 @pytest.mark.parametrize("operation", ["reembed", "swap", "own", "drop"])
 def test_an_embedded_index_is_not_swapped_and_says_so(embedded: Deployment, operation: str) -> None:
-    asked = {"reembed": {"model": "sface"}, "own": {"agency": "aa", "collection": "b"}, "drop": {"index": "x"}}
+    asked = {
+        "reembed": {"model": "sface"},
+        "swap": {"index": "x"},
+        "own": {"agency": "aa", "collection": "b"},
+        "drop": {"index": "x"},
+    }
     told = embedded.refusal(operation, **asked.get(operation, {}))
     assert told["status"] == 409
     assert "embedded file" in told["detail"]
@@ -131,21 +136,23 @@ def test_another_model_is_filled_while_searches_go_on_and_swapped_in_and_back(
     assert (told["complete"], told["calibrated"]) == (True, True)
     standby = node.indexes.every()[told["index"]]
     assert {one.id for one in standby.scan(None, 100).labels} == {node.face(key) for key in keys}
-    swapped = node.carry_out("swap")
+    swapped = node.carry_out("swap", index=told["index"])
     assert (swapped["swapped"], swapped["serving"]) == (True, told["index"])
     node.indexes.layouts.fresh()  # type: ignore[attr-defined]
     assert node.indexes.serving().engine.card.id == "other"
     assert all(node.finds(key) for key in keys)
     # Now the new one serves: what comes is still written to both, so that the way back loses nobody.
     keys += node.enrol(PORTRAITS[4])
-    back = node.carry_out("swap")
+    # A request that was sent twice is no way back.
+    assert node.step("swap", index=told["index"])["serving"] == told["index"]
+    back = node.carry_out("swap", index=swapped["standby"])
     assert (back["model"], back["photos"], back["complete"]) == ("sface", 4, True)
     node.indexes.layouts.fresh()  # type: ignore[attr-defined]
     assert all(node.finds(key) for key in keys)
     assert node.refusal("drop", index=back["serving"])["status"] == 409
     assert node.step("drop", index=back["standby"])["done"]
     assert names(node.step("status")) == {"serving": f"{node.prefix}_{SFACE}_000001"}
-    assert node.refusal("swap")["detail"].startswith("No index stands by.")
+    assert node.refusal("swap", index=back["standby"])["detail"].startswith("No index stands by.")
 
 
 @OPENSEARCH
@@ -160,15 +167,16 @@ def test_filling_another_index_writes_nothing_to_the_one_that_serves(node: Deplo
 @OPENSEARCH
 def test_a_standby_that_lacks_a_photo_is_not_swapped_in(node: Deployment) -> None:
     (key,) = node.enrol("person_a_1")
-    node.step("reembed", model="sface")
-    told = node.carry_out("swap", drain=False)
+    serving = node.step("create")["index"]
+    standby = node.step("reembed", model="sface")["index"]
+    told = node.carry_out("swap", index=standby, drain=False)
     assert told["problem"]["status"] == 409
     assert "lacks 1 of 1 photos" in told["problem"]["detail"]
     # Whoever must, may.
-    assert node.step("swap", unchecked=True)["swapped"]
+    assert node.step("swap", index=standby, unchecked=True)["swapped"]
     node.indexes.layouts.fresh()  # type: ignore[attr-defined]
     assert node.index.get(HERE, [node.face(key)]) == ()
-    assert node.step("swap", unchecked=True)["swapped"]
+    assert node.step("swap", index=serving, unchecked=True)["swapped"]
 
 
 @OPENSEARCH

@@ -168,8 +168,10 @@ def _index_day(here: Secured) -> None:
     here.index("master").upsert([_entry(number) for number in range(10, 14)])
     index.delete(FACES, [_entry(10).id])
     standby, _ = lifecycle.stand_by("test", CARD, Size(1, 0))
-    assert lifecycle.swap()[0].name == standby.name
-    lifecycle.swap()
+    before = lifecycle.layouts.fresh().the_serving().name
+    lifecycle.swap(standby.name)
+    assert lifecycle.layouts.fresh().the_serving().name == standby.name
+    lifecycle.swap(before)
     lifecycle.drop(standby.name)
     told = survey(client, layouts)
     assert [one["index"] for one in told["indexes"]] == [serving.name]

@@ -12,6 +12,7 @@ from candid.cli.options import Json
 from candid.cli.output import Output
 from candid.cli.problems import NotThere
 from candid.cli.rendering import indexes as rendering
+from candid.errors import CandidError
 
 app = typer.Typer(
     help="Operate the index that searches look at. For operators: AWS credentials instead of a token (none on a local stack).",
@@ -37,6 +38,10 @@ Replicas = Annotated[
         min=0, max=10, help="Copies beside the first. Default: one where there is a node for it.", show_default=False
     ),
 ]
+
+
+class NothingStandsBy(CandidError):
+    """There is nothing to swap with."""
 
 
 @app.command("status")
@@ -97,8 +102,14 @@ def swap(
     Both go on being written, so nothing is lost between two swaps. It is refused while the standby lacks a photo.
     """
     out = Output(as_json=json)
-    asked = {"operation": "swap", "unchecked": unchecked}
-    told = connect(stack, out.note).carry_out(asked, _noting(out, rendering.comparing))
+    operators = connect(stack, out.note)
+    there = operators.carry_out({"operation": "status"}, _nothing)
+    standby = next((one["index"] for one in there["indexes"] if one["role"] == "standby"), None)
+    if there["store"] == "opensearch" and standby is None:
+        raise NothingStandsBy("No index stands by. `candid index reembed` makes and fills one.")
+    # By its name: a request that is sent twice, because its answer was lost, must not swap back.
+    asked = {"operation": "swap", "index": standby or there["indexes"][0]["index"], "unchecked": unchecked}
+    told = operators.carry_out(asked, _noting(out, rendering.comparing))
     out.show(*rendering.swapped(told))
     out.finish(told)
 

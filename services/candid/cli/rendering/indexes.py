@@ -112,6 +112,8 @@ def comparing(told: Mapping[str, Any]) -> str:
 
 def swapped(told: Mapping[str, Any]) -> list[RenderableType]:
     """A swap."""
+    if "standby" not in told:
+        return [Text(f"{told['serving']} ({told['model']}) serves, and nothing stands by.")]
     return [
         Text(f"{told['serving']} ({told['model']}) serves; {told['standby']} ({told['standby_model']}) stands by."),
         Text(

@@ -161,6 +161,10 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
         return IndexNotReady(
             "OpenSearch does not let this function in. Run `candid index create`: it maps the functions' roles."
         )
+    if word == "index_closed_exception":
+        return IndexNotReady(
+            "An index of Candid's is closed. Open it (POST /<index>/_open), or delete it if nobody needs it any more."
+        )
     if status == 404:
         return IndexNotReady(
             "The index is not there. `candid index status` says what is; `candid index create` makes it."

@@ -16,13 +16,22 @@ from opensearchpy import OpenSearch
 
 from candid.gallery.index import Kind, Partition
 from candid.gallery.opensearch.client import IndexNotReady, the_index
+from candid.gallery.opensearch.documents import TEMPLATE
 from candid.gallery.opensearch.names import Names, partition_key, parts
 
 RECENT_SECONDS: Final = 5.0
 """How old the layout may be that a search goes by."""
 
-_CUT: Final = (
-    "*.settings.index.number_of_shards,*.settings.index.number_of_replicas,*.settings.index.auto_expand_replicas"
+_MAPPED: Final = {"face_id": "keyword", "partition": "keyword", "booked_us": "long", TEMPLATE: "knn_vector"}
+"""What an index under our name but of another's making would most likely lack. Without these a search finds nobody, and says so."""
+
+_READ: Final = ",".join(
+    [
+        "*.aliases",
+        "*.mappings._meta",
+        *(f"*.mappings.properties.{name}.{what}" for name in _MAPPED for what in ("type", "dimension", "store")),
+        *(f"*.settings.index.{name}" for name in ("number_of_shards", "number_of_replicas", "auto_expand_replicas")),
+    ]
 )
 
 OWN_SUFFIX: Final = "_own"
@@ -54,6 +63,8 @@ class Generation:
     exact_limit: int
     shards: int = 1
     own: Mapping[str, Own] = field(default_factory=dict)
+    fits: bool = True
+    """Whether the index and its own ones are mapped as Candid's calls take for granted."""
 
     def home(self, partition: Partition) -> str:
         """The index that a search of ``partition`` looks at."""
@@ -88,11 +99,10 @@ class Layout:
     doubled: str = ""
 
     def generation(self, name: str) -> Generation:
-        """The generation called ``name``. Raises ``IndexNotReady`` where it is gone."""
-        try:
-            return self.generations[name]
-        except KeyError:
-            raise IndexNotReady("The index is not there any more. `candid index status` says what is.") from None
+        """The generation called ``name``. Raises ``IndexNotReady`` where it is gone, or mapped as Candid does not map."""
+        if name not in self.generations:
+            raise IndexNotReady("The index is not there any more. `candid index status` says what is.")
+        return _fitting(self.generations[name])
 
     def the_serving(self) -> Generation:
         """The generation that searches look at. Raises ``IndexNotReady`` where none serves, or it can't be told which."""
@@ -101,7 +111,7 @@ class Layout:
                 f"The alias {self.doubled} is on more than one index. Take it off all but the one that is meant."
             )
         if self.serving is not None and self.serving in self.generations:
-            return self.generations[self.serving]
+            return _fitting(self.generations[self.serving])
         if self.generations:
             raise IndexNotReady(
                 "No index serves, though there are some: none has the alias that says so. `candid index status` lists them; "
@@ -134,7 +144,8 @@ class Layouts:
         with the_index():
             told = self.client.indices.get(
                 index=self.names.every,
-                params={"filter_path": f"*.aliases,*.mappings._meta,{_CUT}", "allow_no_indices": "true"},
+                # A closed index is one that may be opened again: what is erased must be erased there too.
+                params={"filter_path": _READ, "allow_no_indices": "true", "expand_wildcards": "open,closed"},
             )
         layout = understood(told, self.names)
         with self._lock:
@@ -152,6 +163,7 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
     """What OpenSearch's list of indexes means. An index that Candid did not make is left out."""
     shared: dict[str, Mapping[str, Any]] = {}
     cut: dict[str, int] = {}
+    mapped: dict[str, list[int | None]] = {}
     own: dict[str, dict[str, Own]] = {}
     roles: dict[str, list[str]] = {names.serving: [], names.standby: []}
     for name, about in told.items():
@@ -160,6 +172,7 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
         if place is None or not isinstance(meta, Mapping):
             continue
         generation, key = place
+        mapped.setdefault(generation, []).append(_mapped(about["mappings"].get("properties", {})))
         aliases = about.get("aliases", {})
         settings = about.get("settings", {}).get("index", {})
         shards = int(settings.get("number_of_shards", 1))
@@ -184,6 +197,7 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
             exact_limit=int(meta["exact_limit"]),
             shards=cut[name],
             own=own.get(name, {}),
+            fits=set(mapped[name]) == {int(meta["dimension"])},
         )
         for name, meta in shared.items()
     }
@@ -192,3 +206,19 @@ def understood(told: Mapping[str, Any], names: Names) -> Layout:
         return Layout(generations, None, None, doubled)
     serving, standby = (next(iter(roles[alias]), None) for alias in (names.serving, names.standby))
     return Layout(generations, serving, standby)
+
+
+def _mapped(properties: Mapping[str, Any]) -> int | None:
+    """The dimension of the templates in an index that is mapped as it must be; None for another."""
+    template = properties.get(TEMPLATE, {})
+    found = {name: properties.get(name, {}).get("type") for name in _MAPPED}
+    return int(template["dimension"]) if found == _MAPPED and template.get("store") is True else None
+
+
+def _fitting(generation: Generation) -> Generation:
+    if generation.fits:
+        return generation
+    raise IndexNotReady(
+        f"The index {generation.name} is not mapped as Candid maps it, and would not find everybody. Candid did not make it, or "
+        "somebody changed it: delete it, and let `candid index` make one from the photos."
+    )

@@ -71,24 +71,25 @@ class Lifecycle:
         made = self._make(layout, name, card, size or Size(), self.names.standby)
         return self.layouts.fresh().generation(made), True
 
-    def swap(self) -> tuple[Generation, Generation]:
-        """Let the standby serve and the serving one stand by, in one step. Doing it twice is as if nothing was done.
+    def swap(self, name: str) -> None:
+        """Let ``name``, which stands by, serve and the serving one stand by, in one step; nothing where it serves already.
 
-        Raises ``Conflict`` where nothing stands by.
+        Raises ``Conflict`` where it does not stand by.
         """
         layout = self.layouts.fresh()
         serving = layout.the_serving()
-        if layout.standby is None:
-            raise Conflict("No index stands by. `candid index reembed` makes and fills one.")
-        standby = layout.generation(layout.standby)
+        if serving.name == name:
+            return
+        if layout.standby != name:
+            raise Conflict("This index does not stand by. `candid index status` shows which does.")
+        standby = layout.generation(name)
         self._alias(
             {"remove": {"index": serving.name, "alias": self.names.serving, "must_exist": True}},
             {"remove": {"index": standby.name, "alias": self.names.standby, "must_exist": True}},
             {"add": {"index": standby.name, "alias": self.names.serving}},
             {"add": {"index": serving.name, "alias": self.names.standby}},
         )
-        after = self.layouts.fresh()
-        return after.the_serving(), after.generation(serving.name)
+        self.layouts.fresh()
 
     def drop(self, name: str) -> None:
         """Delete a generation that does not serve, with the indexes of its own collections. Raises ``Conflict`` for another."""
