@@ -3,10 +3,11 @@
     python -m tests.benchmarks.vector_index [--sizes 10000,100000,300000,1000000] [--quick] [--only PART,…] [--out FILE]
 
 Parts: ``main`` (OpenSearch 3.2 beside the embedded file and FAISS; at 100,000 faces OpenSearch 2.19 too), ``tune`` (other m and
-ef_construction at 100,000 and 300,000), ``deepface`` (``DeepFace.find`` on LFW's photos), ``plot``. Each cell is written as
-soon as it is measured, and what is there is not measured again: the run can be stopped and goes on. Absolute times are this
-machine's at that moment (the load average is beside them); ratios are of turns that were taken right after each other. Needs
-Labeled Faces in the Wild (``CANDID_LFW``) and ``infra/requirements/benchmarks.txt``. Not a test.
+ef_construction at 100,000 and 300,000), ``deepface`` (``DeepFace.find`` on LFW's photos), ``report`` (tables and a plot).
+
+Each cell is written as soon as it is measured, and what is there is not measured again: the run can be stopped and goes on.
+Absolute times are this machine's at that moment (the load average is beside them); ratios are of turns that were taken right
+after each other. Needs Labeled Faces in the Wild (``CANDID_LFW``) and ``infra/requirements/benchmarks.txt``. Not a test.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from typing import Final
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from tests.benchmarks.vector_index import comparison, deepface_find, galleries, plot, tuning  # noqa: E402
+from tests.benchmarks.vector_index import comparison, deepface_find, galleries, plot, report, tuning  # noqa: E402
 from tests.benchmarks.vector_index.results import Results  # noqa: E402
 
 ROOT: Final = Path(__file__).parents[3]
 BUILD: Final = ROOT / ".build" / "benchmarks"
 RESULTS: Final = ROOT / "tests" / "benchmarks" / "results" / "vector_index.json"
-PARTS: Final = ("main", "tune", "deepface", "plot")
+PARTS: Final = ("main", "tune", "deepface", "report")
 
 
 def main() -> None:
@@ -60,7 +61,8 @@ def main() -> None:
             comparison.measure(results, held, asked.data, merge=size <= asked.merge_up_to)
         if "tune" in only and not asked.quick:
             tuning.measure(results, held, asked.data)
-    if "plot" in only:
+    if "report" in only:
+        report.write(results.cells, out.with_suffix(".md"))
         plot.draw(results.cells, out.with_suffix(".png"))
 
 
