@@ -93,10 +93,10 @@ def _indexes(cells: Cells) -> Iterator[str]:
         return
     yield "\n## Loading and size\n"
     yield (
-        "OpenSearch is loaded by Candid's own `upsert`, 500 faces a call, two callers, on the same two cores; FAISS HNSW is built "
-        "by two threads. *Memory* of OpenSearch is what its process had of its own (the heap that Java was given and has touched, "
-        "and what Java needs beside it) + mapped files; what a search of the graph needs in the page cache is *vectors and graph*. "
-        "Of the others it is by how much a client's process grew.\n"
+        "OpenSearch is loaded by Candid's own `upsert`, 500 faces a call, two callers, on the same two cores; FAISS HNSW is "
+        "built by two threads. *Memory* of OpenSearch is what its process had of its own (the heap that Java was given and has "
+        "touched, and what Java needs beside it) + mapped files; what a search of the graph needs in the page cache is "
+        "*vectors and graph*. Of the others it is by how much a client's process grew.\n"
     )
     head = ["faces", "index", "faces a second", "merging after, s", "load average", "disk, MB", "vectors and graph, MB"]
     yield _table([*head, "segments", "memory, MB"], rows)
@@ -156,12 +156,13 @@ def _deepface(cells: Cells) -> Iterator[str]:
         right = told["rank_1_of_faces_found"]
         yield f"\n## `DeepFace.find` among {photos} photos\n"
         yield (
-            f"SFace and YuNet on the same photos of LFW, {told['probes']} probes, from a photo to a list of people, in one process; "
-            f"load average {told['load_average'][0]} to {told['load_average'][1]}. DeepFace's file of embeddings was there (it took "
-            f"{told['build_seconds']} s); a call reads it, looks at every file in the folder (unless told not to refresh), detects, "
-            f"embeds and compares. By default it takes {told['find_to_candid']} times Candid's whole search in process; less its own "
-            f"`represent`, {told['find_less_represent_to_candids_index']} times the embedded index. Rank-1 of the same probes: "
-            f"{right['DeepFace.find']:.1%} beside {right['Candid in process']:.1%} (DeepFace aligns otherwise).\n"
+            f"SFace and YuNet on the same photos of LFW, {told['probes']} probes, from a photo to a list of people, in one "
+            f"process; load average {told['load_average'][0]} to {told['load_average'][1]}. DeepFace's file of embeddings was "
+            f"there (it took {told['build_seconds']} s); a call reads it, looks at every file in the folder (unless told not "
+            f"to refresh), detects, embeds and compares. By default it takes {told['find_to_candid']} times Candid's whole "
+            f"search in process; less its own `represent`, {told['find_less_represent_to_candids_index']} times the embedded "
+            f"index. Rank-1 of the same probes: {right['DeepFace.find']:.1%} beside {right['Candid in process']:.1%} (DeepFace "
+            "aligns otherwise).\n"
         )
         rows = [[name, one["p50_ms"], one["p95_ms"]] for name, one in told["contenders"].items()]
         yield _table(["", "p50, ms", "p95, ms"], rows)
