@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -211,6 +212,20 @@ def test_a_photo_in_a_workers_hands_keeps_a_filling_from_being_complete(node: De
         answer = node.step("reembed", model="sface", cursor=answer["cursor"])
     progress.release(lease)
     assert node.carry_out("reembed", model="sface", cursor=answer["cursor"])["complete"]
+
+
+@OPENSEARCH
+def test_a_correction_that_is_not_followed_yet_is_waited_for_and_not_taken_for_a_lack(node: Deployment) -> None:
+    (key, _) = node.enrol("person_a_1", "person_b_1")
+    standby = node.carry_out("reembed", model="sface")["index"]
+    node.station.catalog.change(node.station.booking(key), {"subject_id": "S-99"})
+    answer = node.step("swap", index=standby)
+    assert (answer["done"], answer["absent"], answer["open"]) == (False, 0, 1)
+    assert node.station.follow(key) == []
+    while not answer["done"]:
+        time.sleep(0.05)
+        answer = node.step("swap", index=standby, cursor=answer["cursor"])
+    assert (answer["swapped"], answer["absent"]) == (True, 0)
 
 
 @OPENSEARCH

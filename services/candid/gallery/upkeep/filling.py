@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from candid.gallery.catalog import Booking, PhotoState
 from candid.gallery.hints import ROOM, Hints
 from candid.gallery.index import VectorIndex
 from candid.gallery.photos import PhotoKey
@@ -79,17 +80,13 @@ class Filling:
 
     def _page(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
         bookings, after = self.records.page(walk.after)
-        photos = list(enrolled(bookings))
-        gone = absent(index, photos)
-        if ask:
-            self.hints.send(gone)
-        held = {booking.key_of(photo.photo_id) for booking in bookings for photo in booking.photos if is_held(photo)}
-        left = [*walk.open, *(str(key) for key in sorted({*gone, *held}, key=str))]
+        photos, gone, busy = self._look(index, bookings, ask)
+        left = [*walk.open, *sorted({*gone, *busy})]
         walk = replace(
             walk,
             after=after,
             ended=after is None,
-            photos=walk.photos + len(photos),
+            photos=walk.photos + photos,
             absent=walk.absent + len(gone),
             open=left[:_KEPT],
             more=walk.more or len(left) > _KEPT,
@@ -99,18 +96,28 @@ class Filling:
     def _again(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
         keys = [key for text in walk.open if (key := PhotoKey.parse(text))]
         bookings = self.records.get({(key.agency, key.booking_id) for key in keys})
-        wanted = {str(key) for key in keys}
-        photos = [one for one in enrolled(bookings) if str(one[0].key_of(one[1].photo_id)) in wanted]
-        gone = absent(index, photos)
-        if ask:
-            self.hints.send(gone)
-        held = [
+        _, gone, busy = self._look(index, bookings, ask, frozenset(walk.open))
+        return self._ended(replace(walk, open=sorted({*gone, *busy})), len(gone))
+
+    def _look(
+        self, index: VectorIndex, bookings: Sequence[Booking], ask: bool, only: frozenset[str] | None = None
+    ) -> tuple[int, list[str], list[str]]:
+        """How many enrolled photos there are, which of them the index lacks, and which a worker or a correction is at."""
+        busy = {
             booking.key_of(photo.photo_id)
             for booking in bookings
             for photo in booking.photos
-            if is_held(photo) and str(booking.key_of(photo.photo_id)) in wanted
-        ]
-        return self._ended(replace(walk, open=sorted({str(key) for key in [*gone, *held]})), len(gone))
+            if is_held(photo) or (booking.change is not None and photo.state is PhotoState.ENROLLED)
+        }
+        photos = list(enrolled(bookings))
+        if only is not None:
+            busy = {key for key in busy if str(key) in only}
+            photos = [one for one in photos if str(one[0].key_of(one[1].photo_id)) in only]
+        # The labels of what is being corrected differ for a moment: it is looked at again.
+        gone = absent(index, [one for one in photos if one[0].change is None])
+        if ask:
+            self.hints.send(gone)
+        return len(photos), [str(key) for key in gone], [str(key) for key in busy]
 
     def _ended(self, walk: _Walk, gone: int) -> _Walk:
         """A round is over: were fewer absent than after the last one? Photos in a worker's hands are no lack of progress."""
