@@ -22,11 +22,11 @@ from candid.gallery.opensearch.client import CONNECT_SECONDS, READ_SECONDS
 from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.opensearch.names import partition_key
 from tests import opensearch
-from tests.contract.vector_index import DAY, unit
+from tests.contract.vector_index import DAY
 from tests.integration.opensearch_faults.gallery import BOOKINGS, DIMENSION, Gallery, gallery
 from tests.integration.opensearch_faults.machine import Machine, running, until
 from tests.integration.opensearch_faults.network import HOST, faulty
-from tests.integration.opensearch_faults.secrecy import digits, look_out, secrets
+from tests.integration.opensearch_faults.secrecy import look_out
 
 pytestmark = pytest.mark.slow
 
@@ -185,7 +185,7 @@ def test_a_host_that_takes_no_connection_is_given_up_soon() -> None:
         index = OpenSearchIndex(lifecycle.client, lifecycle.layouts, "nowhere", DIMENSION)
         here = Gallery(lifecycle, index, heard)
         here.refused(lambda: index.upsert([here.entry(1)]), AWAY, within=2 * CONNECT_SECONDS)
-        heard.assert_silent_about(secrets(here.written) | digits(unit(1, DIMENSION)))
+        here.assert_secret()
         for one in waiting:
             one.close()
 

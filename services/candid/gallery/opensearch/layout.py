@@ -23,7 +23,7 @@ RECENT_SECONDS: Final = 5.0
 """How old the layout may be that a search goes by."""
 
 _MAPPED: Final = {"face_id": "keyword", "partition": "keyword", "booked_us": "long", TEMPLATE: "knn_vector"}
-"""What an index under our name but of another's making would most likely lack. Without these a search finds nobody, and says so."""
+"""What an index of another's making under our name would lack. Without it a search would find nobody, and not fail."""
 
 _READ: Final = ",".join(
     [

@@ -1,0 +1,184 @@
+"""Three real nodes as one cluster, each shard on two of them, under enrolment and searches; first a data node is killed, then the
+cluster manager, and both come back.
+
+On AWS a domain is one name in front of its nodes. Here a TCP proxy is that: it hands each new connection to the next node that
+takes it, and knows no more of HTTP or of a node's health. The client is the functions' own, with its one retry.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import urllib3
+from infra.opensearch import node as nodes
+from infra.opensearch.node import Node
+
+from candid.errors import DependencyUnavailable
+from candid.gallery.index import Entry, Partition
+from candid.gallery.opensearch.client import READ_SECONDS
+from tests import opensearch
+from tests.integration.opensearch_faults.gallery import Gallery, gallery
+from tests.integration.opensearch_faults.machine import MAJOR, free_ports, until
+from tests.integration.opensearch_faults.network import Proxy, proxy
+
+pytestmark = pytest.mark.slow
+
+BATCH = 20
+WRITERS, SEARCHERS = 2, 2
+SLOWEST = 2 * READ_SECONDS
+"""Seconds: a call's two requests, each within its time."""
+ANSWERED = 0.97
+"""Of the searches; at least so many, though nodes are being killed."""
+
+PLACES = [Partition(f"agency-{number}", "bookings") for number in range(12)]
+
+
+@dataclass
+class Cluster:
+    """Its nodes, and the one name that they have."""
+
+    nodes: list[Node]
+    network: Proxy
+
+    def ask(self, path: str) -> Any:
+        """An answer of any node that gives one."""
+        for one in self.nodes:
+            if one.process.is_running() and (told := nodes.ask(one.url, path)) is not None:
+                return told
+        return None
+
+    def manager(self) -> Node:
+        """The node that is the cluster manager now."""
+        for one in self.nodes:
+            try:
+                answer = urllib3.request("GET", f"{one.url}/_cat/cluster_manager?h=node", timeout=3, retries=False)
+            except urllib3.exceptions.HTTPError:
+                continue
+            if answer.status == 200:
+                return self.nodes[int(answer.data.decode().strip().rpartition("-")[2])]
+        raise AssertionError("nobody says who the cluster manager is")
+
+    def is_whole(self) -> bool:
+        """All nodes are there and every copy of every shard is."""
+        told = self.ask("/_cluster/health")
+        return bool(told and told["status"] == "green" and told["number_of_nodes"] == len(self.nodes))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    opensearch.require(MAJOR)
+    count = 3
+    port = free_ports(count)
+    started = nodes.start_cluster(tmp_path_factory.mktemp("cluster"), port, MAJOR, nodes=count)
+    try:
+        with proxy(*(port + number for number in range(count))) as network:
+            yield Cluster(started, network)
+    finally:
+        for one in started:
+            one.kill()
+
+
+@dataclass
+class Load:
+    """Enrolment and searches without a pause, and what became of each call."""
+
+    here: Gallery
+    over: threading.Event = field(default_factory=threading.Event)
+    acknowledged: list[Entry] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=lambda: {"enrolment": 0.0, "search": 0.0})
+    missed: int = 0
+
+    def enrol(self, worker: int) -> None:
+        number = (worker + 1) * 1_000_000
+        while not self.over.is_set():
+            some = [self.here.entry(one, PLACES[one % len(PLACES)]) for one in range(number, number + BATCH)]
+            while not self._call("enrolment", lambda some=some: self.here.index.upsert(some)):
+                time.sleep(0.2)  # As the queue brings it again; this one sooner.
+            self.acknowledged += some
+            number += BATCH
+
+    def search(self, worker: int) -> None:
+        turn = worker
+        while not self.over.is_set():
+            known = self.acknowledged[: max(0, len(self.acknowledged) - 40 * BATCH)]
+            if not known:
+                time.sleep(0.05)
+                continue
+            turn += 7919
+            self._call("search", lambda one=known[turn % len(known)]: self._find(one))
+
+    def _find(self, one: Entry) -> None:
+        nearest = self.here.index.search([one.partition], one.template, 5).neighbours
+        # An answer must be right, whoever has just died.
+        self.missed += [one.id] != [found.id for found in nearest[:1]]
+
+    def _call(self, kind: str, call: Callable[[], Any]) -> bool:
+        started = time.monotonic()
+        try:
+            call()
+        except DependencyUnavailable as error:
+            self.here.heard.see(error)
+            self.outcomes[f"{kind}: {error}"] += 1
+            done = False
+        else:
+            self.outcomes[kind] += 1
+            done = True
+        self.slowest[kind] = max(self.slowest[kind], time.monotonic() - started)
+        return done
+
+    def share(self, kind: str) -> float:
+        """How many of the calls were answered, of 1."""
+        return self.outcomes[kind] / sum(number for name, number in self.outcomes.items() if name.startswith(kind))
+
+
+def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_back(cluster: Cluster) -> None:
+    with gallery(cluster.network.url, shards=3, replicas=1) as here:
+        until(cluster.is_whole, 60)
+        load = Load(here)
+        phases: list[tuple[str, int, int]] = []
+
+        def phase(name: str) -> None:
+            phases.append((name, load.outcomes["search"], len(load.acknowledged)))
+
+        with ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:
+            workers = [pool.submit(load.enrol, one) for one in range(WRITERS)]
+            workers += [pool.submit(load.search, one) for one in range(SEARCHERS)]
+            try:
+                until(lambda: load.outcomes["search"] > 50, 30)
+                for who in ("a data node", "the cluster manager"):
+                    manager = cluster.manager()
+                    victim = manager if "manager" in who else next(one for one in cluster.nodes if one is not manager)
+                    phase(f"before {who} was killed")
+                    victim.kill()
+                    time.sleep(4)
+                    phase(f"4 s after {who} was killed")
+                    victim.start_again(wait=False)
+                    until(cluster.is_whole, 90)
+                    phase(f"after {who} came back")
+            finally:
+                load.over.set()
+            for one in workers:
+                one.result()
+        for (name, searches, faces), (_, before, fewer) in zip(phases, [("", 0, 0), *phases], strict=False):
+            print(f"{name}: {searches - before} more searches answered, {faces - fewer} more faces acknowledged")
+        print(dict(load.outcomes), {kind: round(seconds, 2) for kind, seconds in load.slowest.items()})
+
+        assert load.missed == 0
+        assert len(load.acknowledged) > 500
+        for (_, before, fewer), (name, searches, faces) in zip(phases, phases[1:], strict=False):
+            assert searches > before, f"no search was answered until {name}"
+            assert faces > fewer, f"no face was enrolled until {name}"
+        assert load.share("search") >= ANSWERED, load.outcomes
+        assert max(load.slowest.values()) < SLOWEST
+        here.all_are_stored(load.acknowledged)
+        here.all_are_found(load.acknowledged[:: max(1, len(load.acknowledged) // 100)])
+        counted = sum(here.index.count(one) for one in PLACES)
+        assert counted >= len(load.acknowledged)
