@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 BATCH = 20
 WRITERS, SEARCHERS = 2, 2
-PAUSE = 0.05
+PAUSE = 0.1
 """Seconds between the calls of one worker: three nodes and their clients share the machine, and one of them has to start."""
 SLOWEST = 2 * READ_SECONDS
 """Seconds: a call's two requests, each within its time."""
@@ -147,6 +147,10 @@ class Load:
 
 def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_back(cluster: Cluster) -> None:
     with gallery(cluster.network.url, shards=3, replicas=1) as here:
+        # OpenSearch waits a minute for a lost node before it makes another copy of what lay there. A test does not.
+        here.lifecycle.client.indices.put_settings(
+            index=here.index.name, body={"index.unassigned.node_left.delayed_timeout": "0"}
+        )
         until(cluster.is_whole, 60)
         load = Load(here)
         phases: list[tuple[str, int, int]] = []
