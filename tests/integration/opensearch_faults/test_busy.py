@@ -53,7 +53,7 @@ def test_what_a_busy_node_refuses_is_sent_again_alone(node: Machine) -> None:
 
 def test_a_node_that_stays_busy_is_given_up_with_a_report_on_each_face(node: Machine) -> None:
     with gallery(node.url, shards=SHARDS) as here:
-        some = [here.entry(number, Partition(f"agency-{number % 40}", "bookings")) for number in range(120)]
+        some = [here.entry(number, Partition(f"agency-{number % 40}", "bookings")) for number in range(60)]
         with _flooded(node, here):
             failure = here.refused(lambda: here.index.upsert(some), BUSY, within=PAUSES + READ_SECONDS)
         assert isinstance(failure, NotAllWritten)

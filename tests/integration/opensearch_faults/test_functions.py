@@ -3,6 +3,7 @@ an erasure is not over before it is, and nothing untrue is written down meanwhil
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from candid.gallery.catalog import BookingState
-from candid.gallery.opensearch.client import READ_SECONDS
+from candid.gallery.opensearch.client import READ_SECONDS, IndexNotReady
+from candid.gallery.opensearch.lifecycle import Size
+from tests import opensearch
 from tests.integration.opensearch_faults.functions import PARTITION, Functions, functions
 from tests.integration.opensearch_faults.gallery import SLACK
 from tests.integration.opensearch_faults.machine import WATERMARKS, Machine, running, until
+from tests.portraits import engine
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +115,8 @@ def test_a_full_disk_stops_enrolment_and_erasure_and_no_search(node: Machine, bo
         assert both.station.booking(other).state is BookingState.DELETING
         assert both.candidates() == [first.booking_id]
         assert len(index.get(PARTITION, faces)) == 2
+        with pytest.raises(IndexNotReady, match=r"no new index.* set cluster\.blocks\.create_index to null"):
+            opensearch.lifecycle(node.url).create("sface", engine().card, Size(1, 0))
     assert both.work_off() == 0
     both.is_enrolled(late)
     assert both.station.follow(other) == []
@@ -130,5 +136,11 @@ def _full_disk(node: Machine, name: str) -> Iterator[None]:
     finally:
         node.ask("PUT", "/_cluster/settings", {"transient": dict.fromkeys(WATERMARKS)})
         until(lambda: node.ask("GET", settings)[name]["settings"].get(block) is None, 40)
-        # What OpenSearch 2.19 does not take back itself.
-        node.ask("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.create_index": None}})
+        until(lambda: _may_make_indexes(node), 40)
+
+
+def _may_make_indexes(node: Machine) -> bool:
+    """Take the block of new indexes back, which OpenSearch 2.19 does not do itself, and may put up once more after the other."""
+    node.ask("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.create_index": None}})
+    time.sleep(1)
+    return not node.ask("GET", "/_cluster/settings")["persistent"]
