@@ -187,7 +187,7 @@ def _deleted(results: Results, held: Gallery, made: Mapping[int, Made], data: Pa
     gone = held.deleted()
     for one in made.values():
         if not results.has(f"{base(one)}/deleted/weight"):
-            results.cell(f"{base(one)}/deleted/took", lambda one=one: _delete(opened(one.spec()), gone))
+            results.cell(f"{base(one)}/deleted/took", lambda one=one: _delete(opened(one.spec()), gone) | one.settle())
             results.cell(f"{base(one)}/deleted/weight", one.weight)
     path = _embedded(data, size)
     embedded = {"kind": "embedded", "path": str(path), "dimension": held.templates.shape[1]}

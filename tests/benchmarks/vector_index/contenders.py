@@ -96,30 +96,28 @@ def _bare(spec: Spec) -> Search:
 
 
 def _faiss(spec: Spec) -> Search:
+    """FAISS knows no dates: whoever filters compares them, one a face, and gives a bitmap."""
     import faiss
 
     faiss.omp_set_num_threads(1)
     index = faiss.read_index(spec["path"])
-    numbers = np.load(spec["numbers"]) if spec.get("numbers") else None
+    booked = np.arange(index.ntotal, dtype=np.int64)
     graph = spec["kind"] == "FAISS HNSW"
 
     def search(probe: NDArray[np.float32], k: int, where: Filter | None) -> list[int]:
         selector = None
         if where is not None:
-            # Faces are booked a minute apart in the order of their numbers.
-            begin, end = (_minutes(one) for one in (where.booked_from, where.booked_before))
-            if numbers is not None:
-                begin, end = np.searchsorted(numbers, [begin, end]).tolist()
-            selector = faiss.IDSelectorRange(begin, end)
+            left = (booked >= _minutes(where.booked_from)) & (booked < _minutes(where.booked_before))
+            selector = faiss.IDSelectorBitmap(np.packbits(left, bitorder="little"))
         told = faiss.SearchParameters(sel=selector)
         if graph:
             told = faiss.SearchParametersHNSW(sel=selector, efSearch=spec["ef_search"])
         _, found = index.search(probe[None], k, params=told)
-        rows = found[0][found[0] >= 0]
-        return list((rows if numbers is None else numbers[rows]).tolist())
+        return list(found[0][found[0] >= 0].tolist())
 
     return search
 
 
 def _minutes(moment: Any) -> int:
+    """The number of the face that was booked then."""
     return int((moment - DAY) / timedelta(minutes=1))

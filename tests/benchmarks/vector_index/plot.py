@@ -9,7 +9,7 @@ from typing import Any, Final
 
 Cells = Mapping[str, Any]
 
-_COLOURS: Final = {
+COLOURS: Final = {
     "FAISS flat": "tab:green",
     "FAISS HNSW": "tab:olive",
     "embedded": "tab:purple",
@@ -38,7 +38,7 @@ def draw(cells: Cells, path: Path) -> None:
 
 
 def _by_size(axes: Any, cells: Cells, what: str, clients: int, title: str) -> None:
-    for name, colour in _COLOURS.items():
+    for name, colour in COLOURS.items():
         for state, style in (("fresh", "o-"), ("merged", "s--")):
             points = []
             for key, told in cells.items():

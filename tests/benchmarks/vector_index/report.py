@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks.vector_index.plot import Cells
+from tests.benchmarks.vector_index.plot import COLOURS, Cells
 
 _MB: Final = 1e6
 _HEAD: Final = """# The vector index, measured
@@ -19,11 +19,11 @@ against scores in float64; *mates lost* are mated probes whose mate truly is amo
 Contenders search in turns of seconds, so that what else the machine does falls on all alike.
 
 **Two cores, shared with others' work while this was measured** (the load average is in the JSON beside each cell): times are
-this machine's at that moment. *Ratio* is p50 by the first contender's, the median of rounds. *Cores* is the time of both cores
-that one search took, in client and node, which others' work moves least. A client is a process (up to four, of four threads
-each where there are sixteen clients) that talks HTTP to OpenSearch on the same cores or holds the embedded index in memory;
-FAISS's clients are threads of one process. OpenSearch is searched by Candid's own code: it counts what it is about to search,
-then asks for neighbours with their labels.
+this machine's at that moment. *Ratio* is p50 by that of the row that has 1.0, the median of rounds. *Cores* is the time of
+both cores that one search took, in client and node, which others' work moves least (merges that run in the node are in it). A
+client is a process (up to four, of four threads each where there are sixteen clients) that talks HTTP to OpenSearch on the same
+cores or holds the embedded index in memory; FAISS's clients are threads of one process. OpenSearch is searched by Candid's own
+code: it counts what it is about to search, then asks for neighbours with their labels.
 """
 
 
@@ -59,7 +59,7 @@ def _state(cells: Cells, size: int, state: str) -> Iterator[str]:
     head += [f"{clients} clients: p50 / p95 / p99, ms; a second" for clients in counts]
     head += ["1% filter: recall@20", "p50, ms"] + [f"{clients} clients: p50, ms" for clients in counts]
     rows = []
-    for name, one in times["", 1].items():
+    for name, one in _ordered(times["", 1]):
         recall = cells.get(f"{size}/{state}/recall/{name}", {})
         filtered = cells.get(f"{size}/{state}/recall 1%/{name}", {})
         row = [name, recall.get("recall@1"), recall.get("recall@20"), recall.get("mates_lost"), _times(one)]
@@ -117,7 +117,7 @@ def _tuning(cells: Cells) -> Iterator[str]:
     for (size, name, state), told in _sorted(cells, r"(\d+)/OpenSearch 3 (m\d+ e\d+)/(\w+)/by ef"):
         base = f"{size}/OpenSearch 3 {name}"
         weight = cells.get(f"{base}/{state}/weight", {})
-        for ef, one in told["contenders"].items():
+        for ef, one in _ordered(told["contenders"]):
             recall = cells.get(f"{base}/{state}/{ef}/recall", {"recall@1": 1.0, "recall@20": 1.0, "mates_lost": 0})
             row = [f"{int(size):,}", name, state, weight.get("segments"), ef, recall["recall@1"], recall["recall@20"]]
             rows.append([*row, recall["mates_lost"], one["p50_ms"], one["p95_ms"], one["p50_ratio"], one["cpu_ms"]])
@@ -128,7 +128,7 @@ def _tuning(cells: Cells) -> Iterator[str]:
     yield _table([*head, "p50, ms", "p95, ms", "ratio", "cores, ms"], rows)
     rows = []
     for (size, name, state), told in _sorted(cells, r"(\d+)/(OpenSearch 3 m\d+ e\d+)/(\w+)/by k"):
-        for k, one in told["contenders"].items():
+        for k, one in _ordered(told["contenders"]):
             recall = cells[f"{size}/{name}/{state}/{k}/recall"]["recall@20"]
             rows.append([f"{int(size):,}", state, k, recall, one["p50_ms"], one["p50_ratio"], one["cpu_ms"]])
     if rows:
@@ -140,7 +140,7 @@ def _bare(cells: Cells) -> Iterator[str]:
     rows = [
         [f"{int(size):,}", name, one["p50_ms"], one["p95_ms"], one["p50_ratio"], one["cpu_ms"]]
         for (size,), told in _sorted(cells, r"(\d+)/fresh/bare")
-        for name, one in told["contenders"].items()
+        for name, one in _ordered(told["contenders"])
     ]
     if rows:
         yield "\n## One bare request, and Candid's search\n"
@@ -174,8 +174,20 @@ def _sorted(cells: Cells, pattern: str) -> list[tuple[tuple[str, ...], Any]]:
     return sorted(found, key=lambda one: [(int(part), "") if part.isdigit() else (0, part) for part in one[0]])
 
 
+def _ordered(contenders: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """As the plot has them; parameters by their numbers."""
+    places = {name: place for place, name in enumerate(COLOURS)}
+
+    def place(name: str) -> tuple[int, int, str]:
+        number = re.fullmatch(r"(?:ef|k) (\d+)", name)
+        return places.get(name, 0), int(number[1]) if number else 0, name
+
+    return sorted(contenders.items(), key=lambda one: place(one[0]))
+
+
 def _times(one: Mapping[str, Any]) -> str:
-    return f"{one['p50_ms']} / {one['p95_ms']} / {one['p99_ms']}"
+    failed = f" ({one['failed']} of {one['searches']} failed)" if "failed" in one else ""
+    return f"{one['p50_ms']} / {one['p95_ms']} / {one['p99_ms']}{failed}"
 
 
 def _mb(size: float | None) -> str | None:
