@@ -245,7 +245,7 @@ def notes() -> str:
         not look at AWS's own pages: check all of them at aws.amazon.com/opensearch-service/pricing.
 
         **Settings.** *Lucene, exact*: as deployed; the graph is there and is not walked up to `exact_limit`. *Lucene,
-        fp32*: as deployed (m {M}, ef_construction 256, ef_search 400) with `--shards` as in the table, and `candid index
+        fp32*: as deployed (m {M}, ef_construction 256, ef_search 800) with `--shards` as in the table, and `candid index
         own` for collections that are large among others. *faiss, fp16*: {fp16} in the mapping's method. *faiss, on_disk 8×*
         (4 bits a number): {on_disk} in the mapping, `rescore` with `oversample_factor` {Method.ON_DISK.oversample} from the
         full vectors on disk (OpenSearch documentation, *Disk-based vector search*).
