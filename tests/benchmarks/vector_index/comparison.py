@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,12 +17,16 @@ from tests.benchmarks.vector_index.galleries import BOOKINGS, Gallery, Numbers
 from tests.benchmarks.vector_index.measuring import Truth, pools, recall
 from tests.benchmarks.vector_index.node import Machine, Made, running
 from tests.benchmarks.vector_index.results import Results
+from tests.opensearch import MAPPING
 
 from candid.errors import DependencyUnavailable
 from candid.gallery.index import Filter, VectorIndex
 
-CHOSEN: Final = (48, 256)
-"""m and ef_construction of the mapping."""
+_MAPPED: Final = json.loads(MAPPING.read_text(encoding="utf-8"))["mappings"]
+_GRAPH: Final = _MAPPED["properties"]["template"]["method"]["parameters"]
+CHOSEN: Final = (int(_GRAPH["m"]), int(_GRAPH["ef_construction"]))
+EF_SEARCH: Final = int(_MAPPED["_meta"]["candid"]["ef_search"])
+"""These are the mapping's; FAISS's graph has the same."""
 BOTH: Final = 100_000
 """At this size OpenSearch 2.19 is measured too, before anything is deleted."""
 EFS: Final = (100, 200, 400, 800)
@@ -54,6 +59,7 @@ def measure(results: Results, held: Gallery, data: Path, *, merge: bool) -> None
             results.cell(f"{base(one)}/fresh/weight", one.weight)
         if not results.has(f"{size}/fresh/done"):
             specs = alone | _opensearch(made)
+            results.cell(f"{size}/ef_search", lambda: EF_SEARCH)
             _state(results, held, f"{size}/fresh", specs, None, CLIENTS)
             _by_ef(results, held, made[3], f"{size}/fresh")
             _bare(results, held, made[3], f"{size}/fresh")
@@ -278,7 +284,7 @@ def _files(results: Results, held: Gallery, data: Path) -> dict[str, Spec]:
         if not place.is_file():
             results.forget(f"{size}/{kind}")
         results.cell(f"{size}/{kind}/load", lambda kind=kind, place=place: _load_faiss(kind, held.templates, place))
-        specs[kind] = {"kind": kind, "path": str(place), "ef_search": 400}
+        specs[kind] = {"kind": kind, "path": str(place), "ef_search": EF_SEARCH}
     return specs
 
 

@@ -53,7 +53,9 @@ def _state(cells: Cells, size: int, state: str) -> Iterator[str]:
     loads = [
         cells[f"{size}/{state}/times/{clients}"]["load_average"] for clients in (1, 4, 16) if ("", clients) in times
     ]
-    yield f"\n## {size:,} faces, {said[state]}\n\nLoad average {min(map(min, loads))} to {max(map(max, loads))}.\n"
+    yield f"\n## {size:,} faces, {said[state]}\n"
+    between = f"{min(map(min, loads))} to {max(map(max, loads))}"
+    yield f"Graphs at ef_search {cells.get(f'{size}/ef_search')}; load average {between}.\n"
     counts = [clients for clients in (4, 16) if ("", clients) in times]
     head = ["", "recall@1", "recall@20", "mates lost", "p50 / p95 / p99, ms", "ratio", "cores, ms"]
     head += [f"{clients} clients: p50 / p95 / p99, ms; a second" for clients in counts]
@@ -132,7 +134,7 @@ def _tuning(cells: Cells) -> Iterator[str]:
             recall = cells[f"{size}/{name}/{state}/{k}/recall"]["recall@20"]
             rows.append([f"{int(size):,}", state, k, recall, one["p50_ms"], one["p50_ratio"], one["cpu_ms"]])
     if rows:
-        yield "\n## k, with the graph at ef_search 400\n"
+        yield "\n## k\n"
         yield _table(["faces", "", "k", "recall@20", "p50, ms", "ratio", "cores, ms"], rows)
 
 
