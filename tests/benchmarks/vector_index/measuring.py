@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from tests.benchmarks.vector_index.contenders import PROCESSES, Search, Spec, se
 from tests.benchmarks.vector_index.galleries import Numbers
 from tests.benchmarks.vector_index.results import load_average
 
+from candid.errors import DependencyUnavailable
 from candid.gallery.index import Filter
 
 K: Final = 100
@@ -87,12 +89,14 @@ class Pools:
     ) -> dict[str, Any]:
         """For each contender p50, p95 and p99 (ms) of a search, and searches a second, with ``clients`` that search one after
         the other each; ``p50_ratio`` to the first contender's p50, the median over the rounds; and ``cpu_ms``, the time that
-        all cores spent on a search, in the client and in the node, which others' work on the machine moves least."""
+        all cores spent on a search, in the client and in the node, which others' work on the machine moves least. A search that
+        the index does not answer in time is counted as ``failed``, and its time with the others'."""
         names = list(only or self._workers)
         taken: dict[str, list[float]] = {name: [] for name in names}
         spent: dict[str, float] = dict.fromkeys(names, 0.0)
         medians: dict[str, list[float]] = {name: [] for name in names}
         cpu: dict[str, float] = dict.fromkeys(names, 0.0)
+        failed: dict[str, int] = dict.fromkeys(names, 0)
         before = load_average()
         for turn in range(ROUNDS):
             for name in names if turn % 2 == 0 else reversed(names):
@@ -101,17 +105,19 @@ class Pools:
                 for _, pipe in workers:
                     pipe.send((clients // len(workers), where, seconds))
                 answers = [_received(process, pipe) for process, pipe in workers]
-                cpu[name] += _cpu_of(self._nodes.get(name)) - node + sum(own for _, _, own in answers)
-                turn_taken = [one for told, _, _ in answers for one in told]
+                cpu[name] += _cpu_of(self._nodes.get(name)) - node + sum(answer.cpu for answer in answers)
+                failed[name] += sum(answer.failed for answer in answers)
+                turn_taken = [one for answer in answers for one in answer.taken]
                 taken[name] += turn_taken
                 medians[name].append(float(np.median(turn_taken)))
-                spent[name] += max(time for _, time, _ in answers)
+                spent[name] += max(answer.spent for answer in answers)
         told: dict[str, Any] = {"clients": clients, "load_average": [before, load_average()], "contenders": {}}
         for name in names:
             ratios = [one / first for one, first in zip(medians[name], medians[names[0]], strict=True)]
             told["contenders"][name] = {
                 **{f"p{q}_ms": round(float(np.percentile(taken[name], q)) * 1000, 2) for q in (50, 95, 99)},
                 "searches": len(taken[name]),
+                **({"failed": failed[name]} if failed[name] else {}),
                 "searches_per_second": round(len(taken[name]) / spent[name], 1),
                 "cpu_ms": round(cpu[name] / len(taken[name]) * 1000, 2),
                 "p50_ratio": round(float(np.median(ratios)), 2),
@@ -156,16 +162,27 @@ def _work(spec: Spec, probes: NDArray[np.float32], number: int, pipe: Connection
             threads, where, seconds = pipe.recv()
         except EOFError:
             return
-        search(probes[at % len(probes)], k, where)
+        with suppress(DependencyUnavailable):
+            search(probes[at % len(probes)], k, where)
         pipe.send(_turn(lambda probe, where=where: search(probe, k, where), probes, at, threads, seconds))
         at += 7
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Seconds of each search; of all, by the clock and by this process's share of the cores; and how many searches failed."""
+
+    taken: list[float]
+    spent: float
+    cpu: float
+    failed: int
+
+
 def _turn(
     search: Callable[[NDArray[np.float32]], object], probes: NDArray[np.float32], at: int, threads: int, seconds: float
-) -> tuple[list[float], float, float]:
-    """Seconds of each search, and of all by the clock and by this process's share of the cores."""
+) -> _Turn:
     taken: list[float] = []
+    failed: list[int] = []
     cpu = time.process_time()
     begin = time.perf_counter()
 
@@ -174,7 +191,10 @@ def _turn(
             started = time.perf_counter()
             if started - begin >= seconds:
                 return
-            search(probes[place % len(probes)])
+            try:
+                search(probes[place % len(probes)])
+            except DependencyUnavailable:
+                failed.append(place)
             taken.append(time.perf_counter() - started)
             place += 1
 
@@ -183,7 +203,7 @@ def _turn(
         thread.start()
     for thread in running:
         thread.join()
-    return taken, time.perf_counter() - begin, time.process_time() - cpu
+    return _Turn(taken, time.perf_counter() - begin, time.process_time() - cpu, len(failed))
 
 
 def _cpu_of(pid: int | None) -> float:
