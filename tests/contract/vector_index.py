@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from candid.gallery.index import Entry, Filter, Kind, Label, Nearest, Partition, Template, VectorIndex
 
 DIMENSION = 8
-SETTLES = 3.0
+SETTLES = 15.0
 FLOAT32 = 2e-6
 """Two scores nearer than this are a tie at float32 precision."""
 
