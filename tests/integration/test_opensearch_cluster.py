@@ -163,10 +163,10 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
             workers += [pool.submit(load.search, one) for one in range(SEARCHERS)]
             try:
                 until(lambda: load.outcomes["search"] > 50, 30)
+                phase("before anything was killed")
                 for who in ("a data node", "the cluster manager"):
                     manager = cluster.manager()
                     victim = manager if "manager" in who else next(one for one in cluster.nodes if one is not manager)
-                    phase(f"before {who} was killed")
                     victim.kill()
                     time.sleep(4)
                     phase(f"4 s after {who} was killed")
