@@ -165,7 +165,11 @@ class Stack:
                 return None  # A direct drop has no record before its event has arrived.
             return booking if booking.state in {"enrolled", "rejected"} else None
 
-        return eventually(look)
+        try:
+            return eventually(look)
+        except AssertionError as late:
+            log = self.root / ".candid" / "logs" / "faces.log"
+            raise AssertionError(f"{late}\nThe end of faces.log:\n{log.read_text()[-6000:]}") from None
 
 
 def portrait(name: str) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from infra.opensearch.node import Node, missing, start
+from infra.opensearch.node import Node, start
 
 from candid.errors import Conflict
 from candid.gallery.index import Entry, Partition
@@ -48,8 +48,7 @@ def entry(number: int, partition: Partition = BOOKINGS) -> Entry:
 @pytest.fixture(scope="module", params=[2, 3], ids=["OpenSearch 2.19", "OpenSearch 3.2"])
 def own_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Path]]:
     """A node whose files a test may read."""
-    if reason := missing(request.param):
-        pytest.skip(reason)
+    opensearch.require(request.param)
     home = tmp_path_factory.mktemp("purged")
     running = start(home, opensearch.free_port(), request.param)
     try:
