@@ -1,13 +1,23 @@
-"""For runs on several processes (``pytest -n 2 --dist loadgroup``, as ``make test`` does): what stays together."""
+"""For runs on several processes (``pytest -n 2 --dist loadgroup``, as ``make test`` does): what stays together; and what tests
+measured, which is said at the end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
-_TOGETHER = {"e2e": "stack", "template": "stack"}
-"""Tests that build the functions' package or start a whole local Candid take turns: they share .build."""
+MEASURED = "measured"
+"""A test's property (``record_property``) with a sentence on what it measured."""
+
+_TOGETHER = {
+    Path("e2e"): "stack",
+    Path("template"): "stack",
+    Path("integration/opensearch_faults"): "faults",
+}
+"""Tests that build the functions' package or start a whole local Candid take turns: they share .build. So do those that start
+and kill nodes by the dozen."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,5 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     for item in items:
         path = item.path.relative_to(root)
-        faults = "faults" if path.stem in {"test_opensearch_faults", "test_opensearch_cluster"} else ""
-        item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(path.parts[0]) or faults or str(path)))
+        group = next((name for folder, name in _TOGETHER.items() if path.is_relative_to(folder)), str(path))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say what was measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == MEASURED:
+                terminalreporter.write_line(str(value))

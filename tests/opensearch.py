@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from infra.opensearch import node
@@ -35,7 +36,7 @@ def url(major: int) -> str:
         told = node.ask(given, "/")
         assert told is not None, f"OPENSEARCH_URL is {given}, and nothing answers there."
         if not str(told["version"]["number"]).startswith(f"{major}."):
-            pytest.skip(f"OPENSEARCH_URL names version {told['version']['number']}, not {major}.")
+            _do_without(f"OPENSEARCH_URL names version {told['version']['number']}, not {major}.")
         return given
     require(major)
     return _started(major)
@@ -44,9 +45,13 @@ def url(major: int) -> str:
 def require(major: int) -> None:
     """Skip the test where this machine can't run this version; with ``CANDID_CI`` set fail it."""
     if reason := node.missing(major):
-        if os.environ.get("CANDID_CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _do_without(reason)
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get("CANDID_CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def free_port() -> int:

@@ -195,10 +195,11 @@ def wait_for(node: Node, nodes: int = 1) -> None:
     log = node.home / "opensearch.log"
     while True:
         health = ask(node.url, f"/_cluster/health?wait_for_nodes=>={nodes}&timeout=1s")
-        if health and health.get("number_of_nodes", 0) >= nodes and not health.get("timed_out"):
-            break
+        # Another's node may answer at this port, which is why ours has ended.
         if not node.process.is_running():
             raise processes.ended_early("OpenSearch", log)
+        if health and health.get("number_of_nodes", 0) >= nodes and not health.get("timed_out"):
+            break
         if time.monotonic() > end:
             node.kill()
             raise LocalError(f"OpenSearch did not answer within {_START_SECONDS} seconds. Its log is {log}.")

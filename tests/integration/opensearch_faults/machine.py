@@ -23,9 +23,6 @@ from infra.opensearch.node import Node
 from tests import opensearch
 from tests.integration.opensearch_faults.network import HOST, Proxy, proxy
 
-MAJOR = int(os.environ.get("OPENSEARCH") or 2)
-"""The version of the nodes, for those who run the same tests on the other."""
-
 WATERMARKS = [f"cluster.routing.allocation.disk.watermark.{name}" for name in ("low", "high", "flood_stage")]
 WATCHED_DISK = {
     "cluster.routing.allocation.disk.threshold_enabled": "true",
@@ -33,8 +30,9 @@ WATCHED_DISK = {
 } | dict.fromkeys(WATERMARKS, "1b")
 """A disk is full when less than a watermark is free."""
 
-PORTS = range(9400, 9500)
-"""Below those that the system gives to clients, one of whom would take a stopped node's port."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(9400 + 20 * _WORKER, 9400 + 20 * (_WORKER + 1))
+"""Below those that the system gives to clients, one of whom would take a stopped node's port. Each process has its own."""
 
 
 @dataclass
@@ -113,13 +111,13 @@ def _is_free(port: int) -> bool:
 
 
 @contextmanager
-def machine(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Machine]:
-    """A node for the length of a ``with``, and its network."""
-    opensearch.require(MAJOR)
+def machine(home: Path, major: int, settings: Mapping[str, str] | None = None) -> Iterator[Machine]:
+    """A node of this version for the length of a ``with``, and its network."""
+    opensearch.require(major)
     port = free_ports()
     with ExitStack() as kept:
         network = kept.enter_context(proxy(port))
-        started = node.start(home, port, MAJOR, heap="512m", settings=settings)
+        started = node.start(home, port, major, heap="512m", settings=settings)
         made = Machine(started, network)
         kept.callback(lambda: made.node.kill())
         yield made
@@ -134,18 +132,18 @@ def until(check: Callable[[], bool], seconds: float = 20, *, pause: float = 0.1)
 
 
 @cache
-def shared() -> Machine:
-    """One for the session, running again if a test has ended it: it watches its disk as often as OpenSearch can."""
+def _shared(major: int) -> Machine:
+    """One of this version for the session. It watches its disk as often as OpenSearch can."""
     kept = ExitStack()
     atexit.register(kept.close)
     home = tempfile.TemporaryDirectory(prefix="candid-faults-", ignore_cleanup_errors=True)
     kept.callback(home.cleanup)
-    return kept.enter_context(machine(Path(home.name), WATCHED_DISK))
+    return kept.enter_context(machine(Path(home.name), major, WATCHED_DISK))
 
 
-def running() -> Machine:
-    """The session's, as tests expect to find it: running."""
-    made = shared()
+def running(major: int) -> Machine:
+    """The session's node of this version, as tests expect to find it: running, whatever the last test did."""
+    made = _shared(major)
     if not made.node.process.is_running():
         made.start_again()
     return made

@@ -34,8 +34,8 @@ SHARDS = 6
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with machine(tmp_path_factory.mktemp("busy"), TINY) as made:
+def node(major: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with machine(tmp_path_factory.mktemp("busy"), major, TINY) as made:
         yield made
 
 

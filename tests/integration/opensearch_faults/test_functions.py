@@ -17,7 +17,7 @@ from candid.gallery.opensearch.lifecycle import Size
 from tests import opensearch
 from tests.integration.opensearch_faults.functions import PARTITION, Functions, functions
 from tests.integration.opensearch_faults.gallery import SLACK
-from tests.integration.opensearch_faults.machine import WATERMARKS, Machine, running, until
+from tests.integration.opensearch_faults.machine import WATERMARKS, Machine, until
 from tests.portraits import engine
 
 pytestmark = pytest.mark.slow
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.slow
 AWAY = "Candid can't reach the index now. Try again in a minute."
 LATE = "The index does not answer in time. Try again in a minute."
 FULL = "The index takes no writes now: it is blocked, as it is when its disk is nearly full. Try again later."
-
-
-@pytest.fixture
-def node() -> Machine:
-    """The session's node, running."""
-    return running()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.contract.vector_index import DAY, unit
 from tests.integration.opensearch_faults.gallery import BOOKINGS, DIMENSION, Gallery, gallery
 from tests.portraits import engine
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("major", opensearch.MAJORS)]
+pytestmark = pytest.mark.slow
 
 SIZE = Size(1, 0)
 NOT_MAPPED = "is not mapped as Candid maps it, and would not find everybody."

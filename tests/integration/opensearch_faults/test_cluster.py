@@ -25,8 +25,9 @@ from candid.errors import DependencyUnavailable
 from candid.gallery.index import Entry, Partition
 from candid.gallery.opensearch.client import READ_SECONDS
 from tests import opensearch
+from tests.conftest import MEASURED
 from tests.integration.opensearch_faults.gallery import Gallery, gallery
-from tests.integration.opensearch_faults.machine import MAJOR, free_ports, until
+from tests.integration.opensearch_faults.machine import free_ports, until
 from tests.integration.opensearch_faults.network import Proxy, proxy
 
 pytestmark = pytest.mark.slow
@@ -75,11 +76,11 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    opensearch.require(MAJOR)
+def cluster(major: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    opensearch.require(major)
     count = 3
     port = free_ports(count)
-    started = nodes.start_cluster(tmp_path_factory.mktemp("cluster"), port, MAJOR, nodes=count)
+    started = nodes.start_cluster(tmp_path_factory.mktemp("cluster"), port, major, nodes=count)
     try:
         with proxy(*(port + number for number in range(count))) as network:
             yield Cluster(started, network)
@@ -145,7 +146,9 @@ class Load:
         return self.outcomes[kind] / sum(number for name, number in self.outcomes.items() if name.startswith(kind))
 
 
-def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_back(cluster: Cluster) -> None:
+def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_back(
+    cluster: Cluster, record_property: Callable[[str, str], None]
+) -> None:
     with gallery(cluster.network.url, shards=3, replicas=1) as here:
         # OpenSearch waits a minute for a lost node before it makes another copy of what lay there. A test does not.
         here.lifecycle.client.indices.put_settings(
@@ -162,7 +165,7 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
             workers = [pool.submit(load.enrol, one) for one in range(WRITERS)]
             workers += [pool.submit(load.search, one) for one in range(SEARCHERS)]
             try:
-                until(lambda: load.outcomes["search"] > 50, 30)
+                until(lambda: load.outcomes["search"] > 50, 120)
                 phase("before anything was killed")
                 for who in ("a data node", "the cluster manager"):
                     manager = cluster.manager()
@@ -179,7 +182,14 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
                 one.result()
         for (name, searches, faces), (_, before, fewer) in zip(phases, [("", 0, 0), *phases], strict=False):
             print(f"{name}: {searches - before} more searches answered, {faces - fewer} more faces acknowledged")
-        print(dict(load.outcomes), {kind: round(seconds, 2) for kind, seconds in load.slowest.items()})
+        slowest = {kind: round(seconds, 2) for kind, seconds in load.slowest.items()}
+        print(f"{dict(load.outcomes)}; the slowest took {slowest} s")
+        searches, enrolments = load.outcomes["search"], load.outcomes["enrolment"]
+        record_property(
+            MEASURED,
+            f"Nodes killed under load: {searches} searches answered ({load.share('search'):.1%}), the slowest in "
+            f"{slowest['search']} s; {enrolments} enrolments of {BATCH} acknowledged, the slowest in {slowest['enrolment']} s.",
+        )
 
         assert load.missed == 0
         assert len(load.acknowledged) > 500

@@ -2,7 +2,7 @@
 failure says what it was about.
 
 Everything fails for real: processes are killed, shards taken off the disk, connections delayed, reset and left unanswered.
-``OPENSEARCH=3`` runs the module on that version. What the functions make of it: ``opensearch_faults/test_functions.py``.
+What the functions make of it: ``test_functions.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from candid.gallery.opensearch.names import partition_key
 from tests import opensearch
 from tests.contract.vector_index import DAY
 from tests.integration.opensearch_faults.gallery import BOOKINGS, DIMENSION, Gallery, gallery
-from tests.integration.opensearch_faults.machine import Machine, running, until
+from tests.integration.opensearch_faults.machine import Machine, until
 from tests.integration.opensearch_faults.network import HOST, faulty
 from tests.integration.opensearch_faults.secrecy import look_out
 
@@ -33,12 +33,6 @@ ELSEWHERE = Partition("lakeside-pd", "bookings")
 AWAY = "Candid can't reach the index now. Try again in a minute."
 LATE = "The index does not answer in time. Try again in a minute."
 HALF = "A part of the index does not answer now, and half an answer would miss people. Try again in a minute."
-
-
-@pytest.fixture
-def node() -> Machine:
-    """The session's node, running."""
-    return running()
 
 
 @pytest.fixture
