@@ -14,7 +14,7 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from candid.errors import CandidError, Conflict, DependencyUnavailable, IndexDamaged
+from candid.errors import CandidError, Conflict, DependencyUnavailable, Forbidden, IndexDamaged
 from candid.faces.engine import load_engine
 from candid.faces.registry import model_card
 from candid.gallery.exact.file import replace_file
@@ -85,14 +85,9 @@ def _status(asked: requests.Status, budget: Budget) -> Answer:
 
 @carry_out.register
 def _roles(asked: requests.Roles, budget: Budget) -> Answer:
-    lifecycle, told = _opensearch(), work().told
-    members = {"search": told.search_role_arn, "embed": told.embed_role_arn, "index": told.index_role_arn}
-    if not all(members.values()):
-        raise Conflict(
-            "This function was not told the roles of the others. Only the stack's function for it can do this."
-        )
-    given = {function: [arn] for function, arn in members.items()}
-    changed = map_roles(lifecycle.client, lifecycle.names, file("roles.json"), given)
+    lifecycle = _opensearch()
+    members = {function: [arn] for function, arn in _members().items()}
+    changed = map_roles(lifecycle.client, lifecycle.names, file("roles.json"), members)
     return {"done": True, "changed": list(changed)}
 
 
@@ -216,6 +211,23 @@ def _check_embedded(*, repair: bool) -> bool:
     return False
 
 
+def _require_its_own(asked: requests.Request) -> None:
+    """The function that OpenSearch's master role is for gives roles, and does nothing else with it; the other gives none."""
+    given = [bool(arn) for arn in _members().values()]
+    if isinstance(asked, requests.Roles) and not all(given):
+        raise Forbidden(
+            "This function was not told the roles of the others. Only the stack's function for it gives them theirs."
+        )
+    if any(given) and not isinstance(asked, requests.Roles):
+        raise Forbidden("This function gives the others their roles in OpenSearch, and does nothing else.")
+
+
+def _members() -> dict[str, str]:
+    """The functions' IAM roles, by function."""
+    told = work().told
+    return {"search": told.search_role_arn, "embed": told.embed_role_arn, "index": told.index_role_arn}
+
+
 def _opensearch() -> Lifecycle:
     lifecycle = work().lifecycle
     if lifecycle is None:
@@ -250,6 +262,7 @@ def handler(event: Any, context: LambdaContext) -> Answer:
     try:
         asked = requests.read(event)
         logger.append_keys(operation=asked.operation)
+        _require_its_own(asked)
         budget = Budget(max(0.0, min(STEP_SECONDS, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)))
         answer = carry_out(asked, budget)
     except CandidError as error:

@@ -2,81 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from index import app as index_app
-from tests.gateway import Context
+from tests.integration.invoking import Invoked, invoked
 from tests.integration.operating import HERE, Deployment, deployment
 from tests.unit.cli.running import Ran, candid
-
-FUNCTION = "candid-index"
-
-
-class Invoked(ThreadingHTTPServer):
-    """Lambda, as far as Invoke goes. ``refusals`` are answered before anything else; ``between`` runs before each step."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.refusals: list[tuple[int, str, dict[str, Any]]] = []
-        self.asked: list[dict[str, Any]] = []
-        self.between: Any = lambda: None
-        self.context = Context(remaining_ms=10_000)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Invoked
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        name = self.path.removeprefix("/2015-03-31/functions/").removesuffix("/invocations")
-        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        status, error, answer = 200, "", {}
-        if name != FUNCTION:
-            status, error, answer = 404, "ResourceNotFoundException", {"Message": "Function not found"}
-        elif self.server.refusals:
-            status, error, answer = self.server.refusals.pop(0)
-        else:
-            self.server.asked.append(payload)
-            self.server.between()
-            answer = index_app.handler(payload, self.server.context)  # type: ignore[arg-type]
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if error:
-            self.send_header("x-amzn-ErrorType" if status >= 400 else "X-Amz-Function-Error", error)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@contextmanager
-def invoked(folder: Path) -> Iterator[Invoked]:
-    """A server, and a folder whose ``.candid/local.json`` names it."""
-    server = Invoked()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    home = folder / ".candid"
-    home.mkdir()
-    told = {"api_url": server.url, "issuer": server.url, "keys": str(home / "keys"), "stack": "candid", "outputs": {}}
-    (home / "local.json").write_text(json.dumps(told | {"aws_endpoint_url": server.url}))
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
@@ -170,7 +105,7 @@ def test_a_refusal_is_one_sentence(served: Invoked, tmp_path: Path, refusal: Any
 
 
 def test_a_stack_that_is_not_there_is_named(served: Invoked, tmp_path: Path) -> None:
-    env = {"AWS_ENDPOINT_URL_LAMBDA": served.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    env = {"AWS_ENDPOINT_URL_LAMBDA": served.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": ""}
     env |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     ran = candid("index", "status", "--stack", "county", cwd=tmp_path, env=env)
     assert (ran.code, "There is no function county-index in this account and Region." in ran.err) == (1, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,9 +35,13 @@ from candid.gallery.opensearch.purging import Purging
 from candid.gallery.opensearch.survey import survey
 from candid.gallery.upkeep.steps import Budget
 from candid.settings import OpenSearchSettings
+from index import app as index_app
+from index import wiring as index_wiring
 from tests import opensearch
 from tests.integration import aws
+from tests.integration.invoking import Function, invoked
 from tests.template.system import place, role_statements
+from tests.unit.cli.running import candid
 
 pytestmark = pytest.mark.slow
 
@@ -225,6 +229,56 @@ def test_the_roles_and_who_has_them_are_put_right_and_left_alone_where_they_are(
     assert (found["backend_roles"], found["users"]) == (members["embed"], [])
     (index,) = secured.node.api("GET", "/roles/fresh_search")["fresh_search"]["index_permissions"]
     assert index["index_patterns"] == ["fresh_*"]
+
+
+def _function(here: Secured, who: str, roles: Mapping[str, str]) -> Function:
+    """The index function as the stack configures it for ``who``."""
+    here.client(who)
+    secret = boto3.client("secretsmanager").describe_secret(SecretId=who)["ARN"]
+    told = {
+        "OPENSEARCH_ENDPOINT": here.node.url,
+        "OPENSEARCH_PREFIX": "candid",
+        "OPENSEARCH_AUTH": "basic",
+        "OPENSEARCH_SECRET_ARN": secret,
+        "OPENSEARCH_CA_FILE": str(here.node.authority),
+        "CANDID_MODELS": "unused",
+        "MODEL": "sface",
+        **{f"{function.upper()}_ROLE_ARN": arn for function, arn in roles.items()},
+    }
+
+    def handler(payload: Any, context: Any) -> Mapping[str, Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in told.items():
+                patch.setenv(name, value)
+            index_wiring.work.cache_clear()
+            try:
+                return index_app.handler(payload, context)
+            finally:
+                index_wiring.work.cache_clear()
+
+    return handler
+
+
+def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Secured, tmp_path: Path) -> None:
+    secured.clean(secured.names)
+    for function in FUNCTIONS:
+        secured.client("master").transport.perform_request(
+            "DELETE", f"/_plugins/_security/api/rolesmapping/candid_{function}", params={"ignore": 404}
+        )
+    arns = {function: secured.arn(function) for function in FUNCTIONS}
+    index, roles = _function(secured, "index", {}), _function(secured, "master", arns)
+    with invoked(tmp_path) as server:
+        server.functions = {"candid-index": index, "candid-roles": roles}
+        ran = candid("index", "create", cwd=tmp_path)
+        assert (ran.code, ran.err) == (0, "")
+        assert "is made and serves, for the model sface. OpenSearch knows what each function may do." in ran.out
+        told = candid("index", "create", "--json", cwd=tmp_path).json
+        assert (told["made"], told["roles"]) == (False, True)
+        assert roles({"operation": "roles"}, server.context) == {"done": True, "changed": []}
+        # The master's way in is for this alone; and who works every day was not told whom to give what.
+        for refused, by in ({"operation": "drop", "index": told["index"]}, roles), ({"operation": "roles"}, index):
+            assert by(refused, server.context)["problem"]["status"] == 403
+    assert secured.lifecycle("search").layouts.fresh().the_serving().name == told["index"]
 
 
 def test_the_roles_of_another_stack_stay_as_they_are(mapped: Secured) -> None:
