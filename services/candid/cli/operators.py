@@ -7,6 +7,7 @@ Region of the environment are used. Not here: what the operations are (``index.r
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -89,7 +90,8 @@ def connect(stack: str | None, say: Callable[[str], None]) -> Operators:
     name = stack or config.given_stack()
     try:
         if name:
-            return Operators(name, boto3.client("lambda", config=how), say)
+            # Lambda sets AWS_REGION and so does who reads our README; boto3 itself reads AWS_DEFAULT_REGION and profiles alone.
+            return Operators(name, boto3.client("lambda", region_name=os.environ.get("AWS_REGION"), config=how), say)
         local = config.local_stack()
         if local is None or not local.stack or not local.aws_endpoint_url:
             raise NotConfigured(
