@@ -150,7 +150,7 @@ def test_every_alarm_that_aws_recommends_is_there_and_only_with_a_domain() -> No
     computed: dict[str, tuple[Any, ...]] = {}
     for alarm in _of_the_domain():
         described = alarm["Properties"]
-        managers = described.get("MetricName", "").startswith("Master") and "Reachable" not in described["MetricName"]
+        managers = described.get("MetricName", "").startswith("Master")
         assert alarm["Condition"] == ("CreatesDomainWithManagers" if managers else "CreatesDomain")
         if "Metrics" not in described:
             assert described["Dimensions"] == DIMENSIONS

@@ -173,12 +173,87 @@ def test_subnets_lie_in_zones_of_their_own() -> None:
     assert zones == [{"Fn::Select": [number, {"Fn::GetAZs": ""}]} for number in range(3)]
 
 
-def test_contradictions_are_refused_before_anything_is_made() -> None:
-    rules = template()["Rules"]
-    told = {name: [one["AssertDescription"] for one in rule["Assertions"]] for name, rule in rules.items()}
-    assert {name: len(said) for name, said in told.items()} == {
-        "ADomainLiesInAVpc": 4,
-        "AVpcIsMadeForADomain": 1,
-        "AnExistingVpcIsNamed": 1,
+RIGHT: dict[str, dict[str, Any]] = {
+    "a laptop": {},
+    "everything anew": {"OpenSearchDomain": "create", "Vpc": "create"},
+    "a domain in a VPC that is there": {
+        "OpenSearchDomain": "create",
+        "OpenSearchAuth": "sigv4",
+        "Vpc": "exists",
+        "VpcId": "vpc-0a1b2c3d",
+        "VpcSubnetIds": ["subnet-1", "subnet-2"],
+    },
+    "a domain that is there": {
+        "OpenSearchEndpoint": "https://search.example",
+        "OpenSearchDomainName": "faces",
+        "OpenSearchAuth": "sigv4",
+        "Vpc": "exists",
+        "VpcId": "vpc-0a1b2c3d",
+        "VpcSubnetIds": ["subnet-1"],
+    },
+    "OpenSearch elsewhere": {"OpenSearchEndpoint": "https://search.example", "OpenSearchAuth": "basic"},
+}
+CONTRADICTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no public address": ("everything anew", {"Vpc": "none"}),
+    "Either the stack makes a domain": ("everything anew", {"OpenSearchEndpoint": "https://search.example"}),
+    "a domain that is there already": ("everything anew", {"OpenSearchDomainName": "faces"}),
+    "knows IAM roles alone": ("everything anew", {"OpenSearchAuth": "basic"}),
+    "Nothing but a domain of this stack": ("a laptop", {"Vpc": "create"}),
+    "VpcId is not set": ("a domain that is there", {"VpcId": "vpc-00000000"}),
+    "Set OpenSearchDomainName": ("a domain that is there", {"OpenSearchDomainName": ""}),
+}
+"""What is said, to whom."""
+
+
+def _value(written: Any, told: dict[str, Any]) -> Any:
+    """What a rule's expression means under these parameters."""
+    if not isinstance(written, dict):
+        return [_value(one, told) for one in written] if isinstance(written, list) else written
+    ((call, inside),) = written.items()
+    if call == "Ref":
+        return told[inside]
+    values = [_value(one, told) for one in inside]
+    match call:
+        case "Fn::Equals":
+            return values[0] == values[1]
+        case "Fn::Not":
+            return not values[0]
+        case "Fn::Or":
+            return any(values)
+        case "Fn::Contains":
+            return values[1] in values[0]
+    raise AssertionError(call)
+
+
+def _refusals(parameters: dict[str, Any]) -> list[str]:
+    defaults = {
+        name: as_list(one["Default"]) if one["Type"] == "CommaDelimitedList" else one["Default"]
+        for name, one in template()["Parameters"].items()
+        if "Default" in one
     }
+    told = defaults | parameters
+    return [
+        one["AssertDescription"]
+        for rule in template()["Rules"].values()
+        if _value(rule["RuleCondition"], told)
+        for one in rule["Assertions"]
+        if not _value(one["Assert"], told)
+    ]
+
+
+@pytest.mark.parametrize("parameters", RIGHT.values(), ids=RIGHT)
+def test_what_fits_together_is_deployed(parameters: dict[str, Any]) -> None:
+    assert _refusals(parameters) == []
+
+
+@pytest.mark.parametrize("said", CONTRADICTIONS)
+def test_a_contradiction_is_refused_before_anything_is_made(said: str) -> None:
+    right, wrong = CONTRADICTIONS[said]
+    (refusal,) = _refusals(RIGHT[right] | wrong)
+    assert said in refusal
+
+
+def test_every_rule_has_a_contradiction_and_is_deployed() -> None:
+    rules = template()["Rules"]
+    assert sum(len(rule["Assertions"]) for rule in rules.values()) == len(CONTRADICTIONS)
     assert transformed()["Rules"] == rules
