@@ -30,7 +30,7 @@ from candid.gallery.photos import PhotoKey
 from candid.settings import SettingsError
 from embed.wiring import work
 
-LEAST_SECONDS = 12.0
+LEAST_SECONDS = 20.0
 """A photo that would begin with less time left than this goes back to the queue: its last writes could be cut off."""
 
 SOON_SECONDS = 2

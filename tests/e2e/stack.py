@@ -168,8 +168,11 @@ class Stack:
         try:
             return eventually(look)
         except AssertionError as late:
-            log = self.root / ".candid" / "logs" / "faces.log"
-            raise AssertionError(f"{late}\nThe end of faces.log:\n{log.read_text()[-6000:]}") from None
+            logs = self.root / ".candid" / "logs"
+            said = [
+                f"The end of {log}:\n{(logs / log).read_text()[-4000:]}" for log in ("faces.log", "candid-embed.log")
+            ]
+            raise AssertionError("\n".join([str(late), *said])) from None
 
 
 def portrait(name: str) -> bytes:

@@ -30,7 +30,9 @@ Stack = Annotated[
 ]
 Shards = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="How many shards: one for each three million faces.", show_default=False),
+    typer.Option(
+        min=1, max=1024, help="How many shards: one for each two and a half million faces.", show_default=False
+    ),
 ]
 Replicas = Annotated[
     int | None,

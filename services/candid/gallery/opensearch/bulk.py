@@ -15,7 +15,8 @@ CHUNK_DOCUMENTS: Final = 500
 CHUNK_BYTES: Final = 5 * 2**20
 BUSY_RETRIES: Final = 3
 FIRST_PAUSE: Final = 1
-"""Seconds; then 2 and 4: with a request's own time less than embed's least."""
+"""Seconds; then 2 and 4. A refusal for being busy comes at once, so with one slow request this fits what embed has at least;
+what is cut off all the same is done anew when its event comes again."""
 SHARD_PATIENCE: Final = "5s"
 """How long OpenSearch waits for a shard that is lost or moves: less than a request may take, so that a report comes on each
 document instead of none on any."""

@@ -33,7 +33,7 @@ from candid.settings import OpenSearchSettings, SettingsError
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 8.0
-"""Of one request. Embed has at least 12 seconds for a photo, a search 29 for all it does."""
+"""Of one request. Embed has at least 20 seconds for a photo, a search 29 for all it does."""
 
 PATIENCE: Final = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
 
