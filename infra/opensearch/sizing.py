@@ -24,19 +24,20 @@ ZONES: Final = 3
 HOURS: Final = 730
 
 GRAPH_OVERHEAD: Final = 1.1
-"""Memory of HNSW: 1.1 · (bytes of the vector + 8 m) (OpenSearch documentation, k-NN index, memory estimation)."""
-LABEL_BYTES: Final = 500
-"""Of a face beside its vectors: seven keywords and two numbers, inverted and as columns. With it the formula below gives 2,676
-bytes for what was measured with m 16 and without a stored vector: 800 MB of 300,000 faces, 2,667 bytes each."""
-RECOVERY_BYTES_PER_DIMENSION: Final = 12
-"""``_recovery_source`` keeps the document's JSON until a merge behind its leases: 12 characters a number."""
+"""Memory of faiss's HNSW: 1.1 · (bytes of the vector + 8 m) (OpenSearch documentation, k-NN index, memory estimation)."""
+LUCENE_GRAPH_BYTES: Final = 160
+"""Of a face in Lucene's graph with m 48, which packs the ids of neighbours: 110 to 149 measured at 100,000 and 300,000 faces."""
+LABEL_BYTES: Final = 75
+"""Of a face beside its vectors: seven keywords and two numbers, inverted and as columns; measured 60 to 75."""
+RECOVERY_BYTES_PER_DIMENSION: Final = 10
+"""``_recovery_source`` keeps the document's JSON until a merge behind its leases: 10 characters a number, measured."""
 OVERHEAD_OF_LINUX: Final = 0.05
 OVERHEAD_OF_SERVICE: Final = 0.20
 """Shares of a disk that hold no index (Amazon OpenSearch Service, Calculating storage requirements)."""
 SHARD_BYTES: Final = 30 * 2**30
 """For searches AWS recommends shards of 10 to 30 GiB (Choosing the number of shards)."""
 SHARD_FACES: Final = 2_500_000
-"""Merging 300,000 faces with m 48 to one segment took 11 minutes of one thread; a shard of 2.5 million takes at least ten times
+"""Merging 240,000 faces with m 48 to one segment took 20 minutes of one thread; a shard of 2.5 million takes at least ten times
 as long."""
 CPUS_PER_SHARD: Final = 1.5
 """AWS's first guess (Choosing the number of shards); a search asks one copy of each shard."""
@@ -49,6 +50,9 @@ PAGE_CACHE: Final = 0.8
 CIRCUIT_BREAKER: Final = 0.5
 """Of what the heap leaves: the limit of faiss's memory (knn.memory.circuit_breaker.limit)."""
 GP3_GIB_MONTH: Final = 0.122
+PRICES_OF: Final = "2026-10-05"
+"""When a public toolkit for OpenSearch read all prices here from AWS's price list (offer file AmazonES); another public tool,
+without a date, has the same for instances."""
 MANAGERS_FROM: Final = 10_000_000
 MANAGER: Final = "m7g.large.search"
 LEAST_DISK_GIB: Final = 20
@@ -115,6 +119,8 @@ class Plan:
     @property
     def memory_bytes(self) -> float:
         """Of one copy."""
+        if not self.method.is_faiss:
+            return self.faces * (4 * self.dimension + LUCENE_GRAPH_BYTES)
         return self.faces * GRAPH_OVERHEAD * (self.dimension * self.method.bits / 8 + 8 * M)
 
     @property
@@ -149,8 +155,9 @@ class Plan:
 
 
 def bytes_on_disk(dimension: int) -> float:
-    """Of one face in one copy: a vector for the graph, one to be read back, the document's JSON, the graph, labels."""
-    return 4 * dimension + 4 * dimension + RECOVERY_BYTES_PER_DIMENSION * dimension + 8 * M + LABEL_BYTES
+    """Of one face in one copy as loaded: a vector for the graph, one to be read back, the one that OpenSearch 2.19 keeps as a
+    column too, the document's JSON, the graph, labels."""
+    return (3 * 4 + RECOVERY_BYTES_PER_DIMENSION) * dimension + LUCENE_GRAPH_BYTES + LABEL_BYTES
 
 
 def method_for(faces: int) -> Method:
@@ -221,38 +228,41 @@ def notes() -> str:
     on_disk = '`"mode": "on_disk", "compression_level": "8x"`'
     prices = ", ".join(f"{one.name.removesuffix('.search')} ${one.dollars}" for one in INSTANCES)
     text = f"""
-        **Memory** of one copy: {GRAPH_OVERHEAD} · (bytes of the vector + 8 m) a face, m = {M} (OpenSearch documentation,
-        k-NN index, *memory estimation*). Lucene's lies in the page cache, reckoned as {PAGE_CACHE:.0%} of what the heap
-        leaves; faiss's in memory of its own, at most {CIRCUIT_BREAKER:.0%} of that (`knn.memory.circuit_breaker.limit`).
-        The heap is half of a node's memory, at most {HEAP_GIB} GiB. At 128 numbers the graph (8 m = {8 * M} bytes) weighs
-        more than an fp16 vector (256): shrinking vectors further saves little.
+        **Memory** of one copy. Lucene: the vector and {LUCENE_GRAPH_BYTES} bytes of graph a face (149 measured at 300,000
+        faces, m = {M}), in the page cache, reckoned as {PAGE_CACHE:.0%} of what the heap leaves. faiss: {GRAPH_OVERHEAD} ·
+        (bytes of the vector + 8 m) (OpenSearch documentation, k-NN index, *memory estimation*), in memory of its own, at
+        most {CIRCUIT_BREAKER:.0%} of that (`knn.memory.circuit_breaker.limit`). The heap is half of a node's memory, at
+        most {HEAP_GIB} GiB. By faiss's formula a graph at 128 numbers (8 m = {8 * M} bytes) weighs more than an fp16 vector
+        (256): shrinking vectors further saves little.
 
-        **Disk**: {bytes_on_disk(128):,.0f} bytes a face at 128 numbers, {bytes_on_disk(512):,.0f} at 512 (vector for the
-        graph, stored vector, the document's JSON until a merge, graph, labels; the same formula gives 2,676 where 2,667
-        were measured at 300,000 faces with m 16 and no stored vector), {COPIES} copies, {GENERATIONS} generations during
-        `candid index reembed`, and AWS's overheads ({OVERHEAD_OF_LINUX:.0%} Linux, {OVERHEAD_OF_SERVICE:.0%} service:
-        *Calculating storage requirements*).
+        **Disk**: {bytes_on_disk(128):,.0f} bytes a face at 128 numbers, {bytes_on_disk(512):,.0f} at 512: what OpenSearch
+        2.19 has as loaded (2,984 measured at 100,000 faces; 3.2 has 2,131 to 2,482), before a merge drops the document's
+        JSON. {COPIES} copies, {GENERATIONS} generations during `candid index reembed`, and AWS's overheads
+        ({OVERHEAD_OF_LINUX:.0%} Linux, {OVERHEAD_OF_SERVICE:.0%} service: *Calculating storage requirements*).
 
         **Shards**: at most 30 GiB (AWS, *Choosing the number of shards*) and {SHARD_FACES / 1e6} million faces, since
-        merging a graph is one thread's work (11 minutes for 300,000, measured). **Processors**: at least {CPUS_PER_SHARD} a
+        merging a graph is one thread's work (20 minutes for 240,000 faces, measured). A collection lies in one shard of the
+        index that collections share, however many it has: give one above {SHARD_FACES / 1e6} million an index of its own
+        (`candid index own --shards …`) before it is loaded. **Processors**: at least {CPUS_PER_SHARD} a
         shard (AWS, the same page), and {CPUS_OF_A_GRAPH} a node where there are graphs to merge. **Nodes**: at most
         {MOST_NODES}, equally many in {ZONES} zones; from {MANAGERS_FROM / 1e6:.0f} million faces on three managers of their
         own ({MANAGER}). That bears the gallery and a few searches a second; for more, add copies and nodes by what you
         measure.
 
-        **Prices**: us-east-1, on demand, {HOURS} hours a month: {prices}, m7g.large ${MANAGER_DOLLARS} an hour (AWS's price
-        list as two public tools copied it in 2026; they agree), gp3 ${GP3_GIB_MONTH} a GiB and month (from memory). We could
-        not look at AWS's own pages: check all of them at aws.amazon.com/opensearch-service/pricing.
+        **Prices**: us-east-1, on demand, {HOURS} hours a month: {prices}, m7g.large ${MANAGER_DOLLARS} an hour, gp3
+        ${GP3_GIB_MONTH} a GiB and month: AWS's price list (offer file AmazonES) of {PRICES_OF}, as a public toolkit copied
+        it. We could not look at AWS's own pages: check all of them at aws.amazon.com/opensearch-service/pricing.
 
         **Settings.** *Lucene, exact*: as deployed; the graph is there and is not walked up to `exact_limit`. *Lucene,
-        fp32*: as deployed (m {M}, ef_construction 256, ef_search 800) with `--shards` as in the table, and `candid index
-        own` for collections that are large among others. *faiss, fp16*: {fp16} in the mapping's method. *faiss, on_disk 8×*
+        fp32*: as deployed (m {M}, ef_construction 256, ef_search 800), with the shards of the table for the collections
+        together. *faiss, fp16*: {fp16} in the mapping's method. *faiss, on_disk 8×*
         (4 bits a number): {on_disk} in the mapping, `rescore` with `oversample_factor` {Method.ON_DISK.oversample} from the
         full vectors on disk (OpenSearch documentation, *Disk-based vector search*).
 
         **The faiss rows are a plan.** Candid makes Lucene indexes, which OpenSearch recommends up to ten million; neither
         recall nor speed of the others was measured by us, and 4 bits a number may be too few for 128 of them. Recall is a
-        matter of justice here: measure on a domain before anybody relies on it.
+        matter of justice here: measure on a domain before anybody relies on it. Models of 512 numbers were not measured
+        either; their rows are the same arithmetic.
         """
     filler = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     return "\n".join(filler.fill(f"* {' '.join(note.split())}") for note in text.strip().split("\n\n"))
