@@ -62,7 +62,7 @@ def main() -> None:
         if "tune" in only and not asked.quick:
             tuning.measure(results, held, asked.data)
     if "report" in only:
-        report.write(results.cells, out.with_suffix(".md"))
+        out.with_suffix(".md").write_text(report.render(results.cells), encoding="utf-8")
         plot.draw(results.cells, out.with_suffix(".png"))
 
 

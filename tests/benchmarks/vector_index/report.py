@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.vector_index.plot import COLOURS, Cells
@@ -18,17 +17,17 @@ the gallery by another photo and half of people who are in none. 100 neighbours 
 against scores in float64; *mates lost* are mated probes whose mate truly is among the nearest 20 and is not in the answer's.
 Contenders search in turns of seconds, so that what else the machine does falls on all alike.
 
-**Two cores, shared with others' work while this was measured** (the load average is in the JSON beside each cell): times are
-this machine's at that moment. *Ratio* is p50 by that of the row that has 1.0, the median of rounds. *Cores* is the time of
-both cores that one search took, in client and node, which others' work moves least (merges that run in the node are in it). A
-client is a process (up to four, of four threads each where there are sixteen clients) that talks HTTP to OpenSearch on the same
-cores or holds the embedded index in memory; FAISS's clients are threads of one process. OpenSearch is searched by Candid's own
-code: it counts what it is about to search, then asks for neighbours with their labels.
+**Two cores; others worked on them while some galleries were measured** (the load average is beside each table; a measurement
+alone makes one to four): times are this machine's at that moment. *Ratio* is p50 by that of the row that has 1.0, the median of
+rounds. *Cores* is the time of both cores that one search took, in client and node, which others' work moves least (merges that
+run in the node are in it). A client is a process (up to four, of four threads each where there are sixteen clients) that talks
+HTTP to OpenSearch on the same cores or holds the embedded index in memory; FAISS's clients are threads of one process.
+OpenSearch is searched by Candid's own code: it counts what it is about to search, then asks for neighbours with their labels.
 """
 
 
-def write(cells: Cells, path: Path) -> None:
-    """Write all tables of which there are cells."""
+def render(cells: Cells) -> str:
+    """All tables of which there are cells."""
     parts = [_HEAD]
     for size in sorted({int(found[1]) for key in cells if (found := re.match(r"(\d+)/", key))}):
         for state in ("fresh", "deleted", "merged"):
@@ -37,7 +36,7 @@ def write(cells: Cells, path: Path) -> None:
     parts += _tuning(cells)
     parts += _bare(cells)
     parts += _deepface(cells)
-    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    return "\n".join(parts) + "\n"
 
 
 def _state(cells: Cells, size: int, state: str) -> Iterator[str]:
@@ -70,9 +69,7 @@ def _state(cells: Cells, size: int, state: str) -> Iterator[str]:
             told = times["", clients][name]
             row.append(f"{_times(told)}; {told['searches_per_second']:,.0f}")
         row.append(filtered.get("recall@20"))
-        row += [
-            times[" 1%", clients][name]["p50_ms"] if (" 1%", clients) in times else None for clients in (1, *counts)
-        ]
+        row += [times.get((" 1%", clients), {}).get(name, {}).get("p50_ms") for clients in (1, *counts)]
         rows.append(row)
     yield _table(head, rows)
 
