@@ -3,11 +3,12 @@
 It writes objects of S3 to disk at once, everything else when it stops cleanly. ``RUNNING`` tells the two ends apart: it is there
 while the emulator runs, so whoever finds it at a start knows that the last end was not a clean one.
 
-Two things are saved that no longer hold after a restart (ministack 1.5.33):
+Three things are saved that no longer hold after a restart (the first two are ministack 1.5.33's):
 
 - the place up to which a DynamoDB stream was read, though the stream itself begins again at nothing, so that as many changes
   as had been read before would never be delivered;
-- messages that a function was working on, invisible until their time-out, though nobody is working on them any more.
+- messages that a function was working on, invisible until their time-out, though nobody is working on them any more;
+- the leases on photos of functions that were ended at work: until one runs out, the photo's message would be given back.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def mend(state: Path) -> None:
     """Make the saved state fit for a restart."""
     _edit(state / "aws" / "lambda.json", _begin_streams_anew)
     _edit(state / "aws" / "sqs.json", _return_messages)
+    _edit(state / "aws" / "dynamodb.json", _end_leases)
 
 
 def _begin_streams_anew(payload: dict[str, Any]) -> None:
@@ -67,6 +69,14 @@ def _return_messages(payload: dict[str, Any]) -> None:
             if message.get("receipt_handle"):
                 message["receipt_handle"] = None
                 message["visible_at"] = 0
+
+
+def _end_leases(payload: dict[str, Any]) -> None:
+    for table in payload.get("tables", {}).get("data", {}).values():
+        for partition in table.get("items", {}).values():
+            for item in partition.values():
+                if "lease_until" in item:
+                    item["lease_until"] = {"N": "0"}
 
 
 def _edit(path: Path, change: Any) -> None:

@@ -27,6 +27,7 @@ from candid.events import MalformedEvent, item_hint, object_hint
 from candid.gallery.catalog import booking_ref
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
+from candid.gallery.progress import PhotoBusy
 from candid.settings import SettingsError
 from embed.wiring import work
 
@@ -34,6 +35,9 @@ LEAST_SECONDS = 20.0
 """A photo that would begin with less time left than this goes back to the queue: its last writes could be cut off."""
 
 SOON_SECONDS = 2
+
+BUSY_SECONDS = 70
+"""Then a photo's other worker has done its work, or its lease is over: this function's time-out and the lease's margin."""
 
 logger = Logger(service="embed")
 tracer = Tracer(service="embed")
@@ -63,7 +67,11 @@ def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
         outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
     except TooLittleTime as error:
         _report_failure(error, message_id=record.message_id)
-        _bring_again_soon(record.receipt_handle)
+        _bring_again(record.receipt_handle, SOON_SECONDS)
+        raise
+    except PhotoBusy as error:
+        _report_failure(error, message_id=record.message_id)
+        _bring_again(record.receipt_handle, BUSY_SECONDS)
         raise
     except Exception as error:
         _report_failure(error, message_id=record.message_id)
@@ -94,11 +102,11 @@ def _deadline(context: LambdaContext) -> float:
     return now() + left
 
 
-def _bring_again_soon(receipt_handle: str) -> None:
+def _bring_again(receipt_handle: str, seconds: int) -> None:
     """Nothing is wrong with this photo, so it need not wait for the queue's visibility; if this fails, it just comes later."""
     with suppress(DependencyUnavailable, ClientError), dependency("the photos queue"):
         aws.sqs().change_message_visibility(
-            QueueUrl=work().queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=SOON_SECONDS
+            QueueUrl=work().queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
 
 

@@ -17,11 +17,13 @@ from candid.errors import ModelUnavailable
 from candid.gallery.catalog import BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
+from candid.gallery.progress import LEASE_MARGIN_SECONDS
 from embed import app, wiring
 from tests.contract.events import change_batch, object_created, photo_batch
 from tests.integration.aws import PHOTOS_QUEUE_URL
 from tests.integration.embedding import AGENCY, Station, grey, station
 from tests.portraits import portrait
+from tests.template.system import function, properties
 
 PARTITION = Partition(AGENCY, "bookings")
 
@@ -117,19 +119,29 @@ def test_a_batch_that_runs_out_of_time_gives_its_rest_back(here: Station) -> Non
     assert here.photo(key).state is PhotoState.AWAITING_UPLOAD
 
 
-def test_a_photo_that_time_ran_out_for_need_not_wait_for_the_queues_visibility(
-    here: Station, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", ["no time is left", "another worker holds it"])
+def test_a_photo_that_nothing_is_wrong_with_need_not_wait_for_the_queues_visibility(
+    here: Station, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     (key,) = here.register()
     aws.sqs().send_message(QueueUrl=PHOTOS_QUEUE_URL, MessageBody=json.dumps(object_created(str(key))))
     [message] = aws.sqs().receive_message(QueueUrl=PHOTOS_QUEUE_URL)["Messages"]
     event = photo_batch(message["Body"])
     event["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
-    here.context.remaining_ms = 5_000
-    monkeypatch.setattr(app, "SOON_SECONDS", 0)
+    if why == "no time is left":
+        here.context.remaining_ms = 5_000
+        monkeypatch.setattr(app, "SOON_SECONDS", 0)
+    else:
+        assert here.work.enrolment.progress.take(key, here.photo(key), "another", here.clock() + 60)
+        monkeypatch.setattr(app, "BUSY_SECONDS", 0)
     assert "Messages" not in aws.sqs().receive_message(QueueUrl=PHOTOS_QUEUE_URL)
     assert len(here.invoke(event)) == 1
     assert len(aws.sqs().receive_message(QueueUrl=PHOTOS_QUEUE_URL)["Messages"]) == 1
+
+
+def test_a_photo_that_another_holds_comes_again_when_that_lease_is_over() -> None:
+    lease = function("embed")["Timeout"] + LEASE_MARGIN_SECONDS
+    assert lease < app.BUSY_SECONDS < properties("PhotosQueue")["VisibilityTimeout"]
 
 
 def test_the_function_wires_itself_from_its_environment(

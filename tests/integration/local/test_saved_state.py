@@ -40,6 +40,19 @@ def test_messages_that_were_being_worked_on_come_again_at_once(tmp_path: Path) -
     assert second["visible_at"] == 5.0
 
 
+def test_a_photo_that_was_being_worked_on_is_nobodys(tmp_path: Path) -> None:
+    rows = {
+        "BOOKING": {"state": {"S": "pending"}},
+        "PHOTO#1": {"lease_owner": {"S": "w"}, "lease_until": {"N": "9000000000"}},
+    }
+    table = {"TableName": "candid-gallery", "items": {"B#a#1": rows}}
+    write(tmp_path, "dynamodb.json", {"tables": {"__account_region_scoped__": True, "data": {"t": table}}})
+    saved_state.mend(tmp_path)
+    kept = read(tmp_path, "dynamodb.json")["tables"]["data"]["t"]["items"]["B#a#1"]
+    assert kept["PHOTO#1"] == {"lease_owner": {"S": "w"}, "lease_until": {"N": "0"}}
+    assert kept["BOOKING"] == rows["BOOKING"]
+
+
 def test_nothing_saved_needs_no_mending(tmp_path: Path) -> None:
     saved_state.mend(tmp_path / "new")
 
