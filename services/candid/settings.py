@@ -91,15 +91,20 @@ class SearchSettings(FaceSettings):
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings(FaceSettings):
-    """Upkeep of the index: made, filled, swapped, compared with table and bucket. ``embed_role_arn``, ``search_role_arn`` and
-    ``index_role_arn`` are the functions' own roles, which OpenSearch is told of."""
+    """Upkeep of the index: made, filled, swapped, compared with table and bucket."""
 
     gallery_table: str = dataclasses.field(kw_only=True)
     photos_bucket: str = dataclasses.field(kw_only=True)
     photos_queue_url: str = dataclasses.field(kw_only=True)
-    search_role_arn: str = dataclasses.field(default="", kw_only=True)
-    embed_role_arn: str = dataclasses.field(default="", kw_only=True)
-    index_role_arn: str = dataclasses.field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RolesSettings(OpenSearchSettings):
+    """Whom OpenSearch is to let in: the functions' own roles in IAM, by their ARNs."""
+
+    search_role_arn: str = dataclasses.field(kw_only=True)
+    embed_role_arn: str = dataclasses.field(kw_only=True)
+    index_role_arn: str = dataclasses.field(kw_only=True)
 
 
 S = TypeVar("S")

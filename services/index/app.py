@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from traceback import extract_tb
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from candid.errors import CandidError, Conflict, DependencyUnavailable, Forbidden, IndexDamaged
+from candid.errors import Conflict, IndexDamaged
 from candid.faces.engine import load_engine
 from candid.faces.registry import model_card
 from candid.gallery.exact.file import replace_file
 from candid.gallery.index import Partition
 from candid.gallery.indexes import embedded_file, open_embedded
-from candid.gallery.opensearch.access import map_roles
 from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.opensearch.layout import Generation
 from candid.gallery.opensearch.lifecycle import Lifecycle, Size
@@ -29,18 +27,15 @@ from candid.gallery.opensearch.purging import Purging
 from candid.gallery.opensearch.survey import survey
 from candid.gallery.upkeep.steps import STEP_SECONDS, Budget
 from candid.gallery.upkeep.verification import Verification
-from candid.http import problem
-from candid.settings import SettingsError
 from index import requests
-from index.wiring import file, indexes, work
+from index.answers import Answer, answered
+from index.wiring import indexes, work
 
 SPARE_SECONDS: Final = 10.0
 """A step ends so long before the invocation does."""
 
 logger = Logger(service="index")
 tracer = Tracer(service="index")
-
-Answer = dict[str, Any]
 
 
 @singledispatch
@@ -81,14 +76,6 @@ def _status(asked: requests.Status, budget: Budget) -> Answer:
         "own": [],
     }
     return {"done": True, "store": "embedded", "waiting": waiting, "health": health, "indexes": [one]}
-
-
-@carry_out.register
-def _roles(asked: requests.Roles, budget: Budget) -> Answer:
-    lifecycle = _opensearch()
-    members = {function: [arn] for function, arn in _members().items()}
-    changed = map_roles(lifecycle.client, lifecycle.names, file("roles.json"), members)
-    return {"done": True, "changed": list(changed)}
 
 
 @carry_out.register
@@ -211,23 +198,6 @@ def _check_embedded(*, repair: bool) -> bool:
     return False
 
 
-def _require_its_own(asked: requests.Request) -> None:
-    """The function that OpenSearch's master role is for gives roles, and does nothing else with it; the other gives none."""
-    given = [bool(arn) for arn in _members().values()]
-    if isinstance(asked, requests.Roles) and not all(given):
-        raise Forbidden(
-            "This function was not told the roles of the others. Only the stack's function for it gives them theirs."
-        )
-    if any(given) and not isinstance(asked, requests.Roles):
-        raise Forbidden("This function gives the others their roles in OpenSearch, and does nothing else.")
-
-
-def _members() -> dict[str, str]:
-    """The functions' IAM roles, by function."""
-    told = work().told
-    return {"search": told.search_role_arn, "embed": told.embed_role_arn, "index": told.index_role_arn}
-
-
 def _opensearch() -> Lifecycle:
     lifecycle = work().lifecycle
     if lifecycle is None:
@@ -259,24 +229,11 @@ def handler(event: Any, context: LambdaContext) -> Answer:
     """One step. The answer has ``done``, and ``cursor`` where it is not; or ``problem`` (RFC 9457) alone."""
     logger.clear_state()
     logger.append_keys(request_id=context.aws_request_id)
-    try:
-        asked = requests.read(event)
-        logger.append_keys(operation=asked.operation)
-        _require_its_own(asked)
-        budget = Budget(max(0.0, min(STEP_SECONDS, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)))
-        answer = carry_out(asked, budget)
-    except CandidError as error:
-        logger.warning("refused", extra={"sentence": str(error), "error": type(error).__name__})
-        return {"problem": problem.document(error)}
-    except SettingsError as error:
-        logger.error("can't start", extra={"sentence": str(error)})
-        return {"problem": problem.document(DependencyUnavailable(str(error)))}
-    except Exception as error:
-        # The text of an exception that is not Candid's own is not logged: it can hold what was sent.
-        places = [
-            f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)
-        ]
-        logger.error("failed", extra={"error": type(error).__name__, "places": places})
-        return {"problem": problem.internal(context.aws_request_id)}
-    logger.info("step", extra={"done": answer["done"]})
-    return answer
+    return answered(lambda: _step(event, context), logger, context.aws_request_id)
+
+
+def _step(event: Any, context: LambdaContext) -> Answer:
+    asked = requests.read(event)
+    logger.append_keys(operation=asked.operation)
+    budget = Budget(max(0.0, min(STEP_SECONDS, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)))
+    return carry_out(asked, budget)

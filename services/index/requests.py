@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -28,12 +28,6 @@ class Status(_Request):
     """What there is."""
 
     operation: Literal["status"]
-
-
-class Roles(_Request):
-    """Tell OpenSearch what each function may do."""
-
-    operation: Literal["roles"]
 
 
 class Create(_Request):
@@ -92,16 +86,31 @@ class Own(_Step):
     replicas: Replicas | None = None
 
 
-Request = Annotated[
-    Status | Roles | Create | Reembed | Swap | Drop | Verify | Purge | Own, Field(discriminator="operation")
-]
-_ADAPTER: TypeAdapter[Request] = TypeAdapter(Request)
+class Roles(_Request):
+    """Tell OpenSearch what each function may do. The roles function's one request."""
+
+    operation: Literal["roles"]
+
+
+Request = Annotated[Status | Create | Reembed | Swap | Drop | Verify | Purge | Own, Field(discriminator="operation")]
+_ANY: TypeAdapter[Request] = TypeAdapter(Request)
+_ROLES = TypeAdapter(Roles)
+_R = TypeVar("_R")
 
 
 def read(event: Any) -> Request:
     """The request in an invocation's payload. Raises ``InvalidRequest``, whose sentence holds nothing of what was sent."""
+    return _read(_ANY, event)
+
+
+def read_roles(event: Any) -> Roles:
+    """The same for the roles function."""
+    return _read(_ROLES, event)
+
+
+def _read(adapter: TypeAdapter[_R], event: Any) -> _R:
     try:
-        return _ADAPTER.validate_python(event)
+        return adapter.validate_python(event)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the payload"

@@ -36,6 +36,7 @@ from candid.gallery.opensearch.survey import survey
 from candid.gallery.upkeep.steps import Budget
 from candid.settings import OpenSearchSettings
 from index import app as index_app
+from index import roles as index_roles
 from index import wiring as index_wiring
 from tests import opensearch
 from tests.integration import aws
@@ -51,6 +52,7 @@ DIMENSION = 16
 FACES = Partition("lakeside-pd", "bookings", Kind.FACE)
 OTHERS = Names("other-stack")
 CARD = opensearch.card(DIMENSION)
+INDEX = {"CANDID_MODELS": "unused", "MODEL": "sface"}
 
 
 @dataclass
@@ -231,8 +233,8 @@ def test_the_roles_and_who_has_them_are_put_right_and_left_alone_where_they_are(
     assert index["index_patterns"] == ["fresh_*"]
 
 
-def _function(here: Secured, who: str, roles: Mapping[str, str]) -> Function:
-    """The index function as the stack configures it for ``who``."""
+def _function(here: Secured, who: str, told_more: Mapping[str, str], handler: Function) -> Function:
+    """A function as the stack configures it for ``who``."""
     here.client(who)
     secret = boto3.client("secretsmanager").describe_secret(SecretId=who)["ARN"]
     told = {
@@ -241,22 +243,20 @@ def _function(here: Secured, who: str, roles: Mapping[str, str]) -> Function:
         "OPENSEARCH_AUTH": "basic",
         "OPENSEARCH_SECRET_ARN": secret,
         "OPENSEARCH_CA_FILE": str(here.node.authority),
-        "CANDID_MODELS": "unused",
-        "MODEL": "sface",
-        **{f"{function.upper()}_ROLE_ARN": arn for function, arn in roles.items()},
+        **told_more,
     }
 
-    def handler(payload: Any, context: Any) -> Mapping[str, Any]:
+    def called(payload: Any, context: Any) -> Mapping[str, Any]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in told.items():
                 patch.setenv(name, value)
             index_wiring.work.cache_clear()
             try:
-                return index_app.handler(payload, context)
+                return handler(payload, context)
             finally:
                 index_wiring.work.cache_clear()
 
-    return handler
+    return called
 
 
 def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Secured, tmp_path: Path) -> None:
@@ -265,8 +265,9 @@ def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Se
         secured.client("master").transport.perform_request(
             "DELETE", f"/_plugins/_security/api/rolesmapping/candid_{function}", params={"ignore": 404}
         )
-    arns = {function: secured.arn(function) for function in FUNCTIONS}
-    index, roles = _function(secured, "index", {}), _function(secured, "master", arns)
+    arns = {f"{function.upper()}_ROLE_ARN": secured.arn(function) for function in FUNCTIONS}
+    index = _function(secured, "index", INDEX, index_app.handler)
+    roles = _function(secured, "master", arns, index_roles.handler)
     with invoked(tmp_path) as server:
         server.functions = {"candid-index": index, "candid-roles": roles}
         ran = candid("index", "create", cwd=tmp_path)
@@ -275,9 +276,9 @@ def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Se
         told = candid("index", "create", "--json", cwd=tmp_path).json
         assert (told["made"], told["roles"]) == (False, True)
         assert roles({"operation": "roles"}, server.context) == {"done": True, "changed": []}
-        # The master's way in is for this alone; and who works every day was not told whom to give what.
+        # The master's way in is for this alone, and no other function gives roles.
         for refused, by in ({"operation": "drop", "index": told["index"]}, roles), ({"operation": "roles"}, index):
-            assert by(refused, server.context)["problem"]["status"] == 403
+            assert by(refused, server.context)["problem"]["status"] == 400
     assert secured.lifecycle("search").layouts.fresh().the_serving().name == told["index"]
 
 

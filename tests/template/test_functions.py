@@ -29,7 +29,7 @@ SETTINGS = {
     "search": settings.SearchSettings,
     "embed": settings.EmbedSettings,
     "index": settings.IndexSettings,
-    "roles": settings.IndexSettings,
+    "roles": settings.RolesSettings,
 }
 SET_BY_THE_IMAGE = {"CANDID_MODELS"}
 
@@ -149,9 +149,9 @@ def test_a_function_that_never_sees_a_face_is_a_zip(name: str) -> None:
 def test_the_functions_that_see_faces_share_one_image(name: str) -> None:
     assert function(name)["PackageType"] == "Image"
     assert function(name)["Code"] == {"ImageUri": {"Ref": "FacesImageUri"}}
-    # The domain's master runs the code of index, in a role that can do nothing but give others theirs.
-    module = "index" if name == "roles" else name
-    assert function(name)["ImageConfig"] == {"Command": [f"{module}.app.handler"]}
+    # The domain's master has a handler that can do nothing but give others their roles.
+    handler = "index.roles.handler" if name == "roles" else f"{name}.app.handler"
+    assert function(name)["ImageConfig"] == {"Command": [handler]}
     assert "Runtime" not in function(name)
 
 
