@@ -76,4 +76,6 @@ def _by_ef(axes: Any, cells: Cells) -> None:
     )
     axes.grid(alpha=0.3, which="both")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7)
+        # Room above the curves: 1 is as bad as recall can be.
+        axes.set_ylim(top=20)
+        axes.legend(fontsize=7, ncols=2, loc="upper center")
