@@ -3,6 +3,7 @@ measured, which is said at the end."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ _TOGETHER = {
 }
 """Tests that build the functions' package or start a whole local Candid take turns: they share .build. So do those that start
 and kill nodes by the dozen."""
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and so are its children: tests press it on theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,8 +27,10 @@ WATERMARKS = [f"cluster.routing.allocation.disk.watermark.{name}" for name in ("
 WATCHED_DISK = {
     "cluster.routing.allocation.disk.threshold_enabled": "true",
     "cluster.info.update.interval": "10s",
+    "cluster.routing.allocation.disk.reroute_interval": "1s",
 } | dict.fromkeys(WATERMARKS, "1b")
-"""A disk is full when less than a watermark is free."""
+"""A disk is full when less than a watermark is free. For the reroute interval (else a minute) OpenSearch takes it for full though
+there is room again: until then it puts up a block of new indexes anew that somebody has taken down."""
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORTS = range(9400 + 20 * _WORKER, 9400 + 20 * (_WORKER + 1))

@@ -7,7 +7,6 @@ takes it, and knows no more of HTTP or of a node's health. The client is the fun
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import Counter
@@ -38,6 +37,8 @@ PAUSE = 0.1
 """Seconds between the calls of one worker: three nodes and their clients share the machine, and one of them has to start."""
 SLOWEST = 2 * READ_SECONDS
 """Seconds: a call's two requests, each within its time."""
+LONGEST = 60
+"""Seconds in which nothing is answered, at most: a node is missed, another cluster manager is elected, a call is made again."""
 ANSWERED = 0.97
 """Of the searches; at least so many, though nodes are being killed."""
 
@@ -98,7 +99,10 @@ class Load:
     acknowledged: list[Entry] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest: dict[str, float] = field(default_factory=lambda: {"enrolment": 0.0, "search": 0.0})
+    longest: dict[str, float] = field(default_factory=lambda: {"enrolment": 0.0, "search": 0.0})
+    """Seconds between one answer and the next, of all workers."""
     missed: int = 0
+    _last: dict[str, float] = field(default_factory=dict)
 
     def enrol(self, worker: int) -> None:
         number = (worker + 1) * 1_000_000
@@ -137,9 +141,17 @@ class Load:
             done = False
         else:
             self.outcomes[kind] += 1
+            now = time.monotonic()
+            self.longest[kind] = max(self.longest[kind], now - self._last.get(kind, now))
+            self._last[kind] = now
             done = True
         self.slowest[kind] = max(self.slowest[kind], time.monotonic() - started)
         return done
+
+    def goes_on(self) -> Callable[[], bool]:
+        """A question for later: whether searches and enrolments have been answered that are not yet under way."""
+        searches, faces = self.outcomes["search"] + SEARCHERS, len(self.acknowledged) + WRITERS * BATCH
+        return lambda: self.outcomes["search"] > searches and len(self.acknowledged) > faces
 
     def share(self, kind: str) -> float:
         """How many of the calls were answered, of 1."""
@@ -171,10 +183,12 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
                     manager = cluster.manager()
                     victim = manager if "manager" in who else next(one for one in cluster.nodes if one is not manager)
                     victim.kill()
-                    time.sleep(4)
-                    phase(f"4 s after {who} was killed")
+                    until(load.goes_on(), LONGEST)
+                    time.sleep(3)
+                    phase(f"while {who} was away")
                     victim.start_again(wait=False)
                     until(cluster.is_whole, 120)
+                    until(load.goes_on(), LONGEST)
                     phase(f"after {who} came back")
             finally:
                 load.over.set()
@@ -183,19 +197,19 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
         for (name, searches, faces), (_, before, fewer) in zip(phases, [("", 0, 0), *phases], strict=False):
             print(f"{name}: {searches - before} more searches answered, {faces - fewer} more faces acknowledged")
         slowest = {kind: round(seconds, 2) for kind, seconds in load.slowest.items()}
-        print(f"{dict(load.outcomes)}; the slowest took {slowest} s")
+        longest = {kind: round(seconds, 2) for kind, seconds in load.longest.items()}
+        print(f"{dict(load.outcomes)}; the slowest took {slowest} s, the longest silence {longest} s")
         searches, enrolments = load.outcomes["search"], load.outcomes["enrolment"]
         record_property(
             MEASURED,
             f"Nodes killed under load: {searches} searches answered ({load.share('search'):.1%}), the slowest in "
-            f"{slowest['search']} s; {enrolments} enrolments of {BATCH} acknowledged, the slowest in {slowest['enrolment']} s.",
+            f"{slowest['search']} s; {enrolments} enrolments of {BATCH} acknowledged, the slowest in {slowest['enrolment']} s; "
+            f"none was acknowledged for {longest['enrolment']} s at most, no search answered for {longest['search']} s.",
         )
 
         assert load.missed == 0
         assert len(load.acknowledged) > 500
-        for (_, before, fewer), (name, searches, faces) in itertools.pairwise(phases):
-            assert searches > before, f"no search was answered until {name}"
-            assert faces > fewer, f"no face was enrolled until {name}"
+        assert max(load.longest.values()) < LONGEST
         assert load.share("search") >= ANSWERED, load.outcomes
         assert max(load.slowest.values()) < SLOWEST
         here.all_are_stored(load.acknowledged)

@@ -148,10 +148,11 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
             "The index takes no writes now: it is blocked, as it is when its disk is nearly full. Try again later."
         )
     if word == "index_create_block_exception":
-        # OpenSearch 2.19 sets this when its disk is nearly full, and does not take it back when there is room again.
+        # OpenSearch sets this when every node's disk is nearly full. It takes it back with the first look at its disk (30 s) that
+        # finds room a minute or more (cluster.routing.allocation.disk.reroute_interval) after it last moved shards for that.
         return IndexNotReady(
-            "OpenSearch makes no new index: its disk was nearly full. When there is room, set cluster.blocks.create_index to "
-            "null."
+            "OpenSearch makes no new index: its disk is nearly full, or was so just now. It makes them again a minute or two "
+            "after there is room; where it does not, set cluster.blocks.create_index to null."
         )
     if status == 429:
         return DependencyUnavailable(_BUSY)
