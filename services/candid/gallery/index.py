@@ -133,7 +133,8 @@ class VectorIndex(Protocol):
 
     def upsert(self, entries: Sequence[Entry]) -> None:
         """Write entries, replacing those of the same partition and id. Of two with the same partition and id the later one
-        counts. When it returns, a search by any process finds them within a second. Raises ``ValueError`` for a template of
+        counts. When it returns, a search by any process finds them within a second (in OpenSearch later where a node has more
+        to do than it can: each copy of a shard shows what is new when it gets to it). Raises ``ValueError`` for a template of
         another dimension or not of unit length, and for a ``booked_at`` without a timezone: then nothing is written; and
         ``NotAllWritten`` with the entries that are not in the store, where it can't promise all or nothing."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import pytest
 import urllib3
@@ -41,6 +42,11 @@ LONGEST = 60
 """Seconds in which nothing is answered, at most: a node is missed, another cluster manager is elected, a call is made again."""
 ANSWERED = 0.97
 """Of the searches; at least so many, though nodes are being killed."""
+VISIBLE = 1.0
+"""Seconds after which an acknowledged face is looked for: ``VectorIndex.upsert`` names them, for a node that keeps up. One with
+more to do than it can refreshes its copy later; so a face that is not there yet is asked for again, and the wait is measured."""
+LATEST = 20
+"""Seconds; a copy that shows an acknowledged face later than that is not busy, it has lost it."""
 
 PLACES = [Partition(f"agency-{number}", "bookings") for number in range(12)]
 
@@ -96,13 +102,20 @@ class Load:
 
     here: Gallery
     over: threading.Event = field(default_factory=threading.Event)
-    acknowledged: list[Entry] = field(default_factory=list)
+    acknowledged: list[tuple[float, Entry]] = field(default_factory=list)
+    """Each with the time at which that was."""
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest: dict[str, float] = field(default_factory=lambda: {"enrolment": 0.0, "search": 0.0})
     longest: dict[str, float] = field(default_factory=lambda: {"enrolment": 0.0, "search": 0.0})
     """Seconds between one answer and the next, of all workers."""
-    missed: int = 0
+    late: dict[UUID, float] = field(default_factory=dict)
+    """How old a face was, in seconds since it was acknowledged, when a search last did not find it."""
     _last: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def faces(self) -> list[Entry]:
+        """All that was acknowledged."""
+        return [one for _, one in self.acknowledged]
 
     def enrol(self, worker: int) -> None:
         number = (worker + 1) * 1_000_000
@@ -110,26 +123,33 @@ class Load:
             some = [self.here.entry(one, PLACES[one % len(PLACES)]) for one in range(number, number + BATCH)]
             while not self._call("enrolment", lambda some=some: self.here.index.upsert(some)):
                 time.sleep(0.2)  # As the queue brings it again; this one sooner.
-            self.acknowledged += some
+            now = time.monotonic()
+            self.acknowledged += [(now, one) for one in some]
             number += BATCH
             time.sleep(PAUSE)
 
     def search(self, worker: int) -> None:
         turn = worker
         while not self.over.is_set():
-            known = self.acknowledged[: max(0, len(self.acknowledged) - 40 * BATCH)]
-            if not known:
-                time.sleep(0.05)
-                continue
             turn += 7919
-            one = known[turn % len(known)]
-            self._call("search", lambda one=one: self._find(one))
-            time.sleep(PAUSE)
+            known = self.acknowledged
+            since, one = known[turn % len(known)] if known else (time.monotonic(), None)
+            if one is None or time.monotonic() - since < VISIBLE:
+                time.sleep(0.01)
+                continue
+            found = False
+            while not found and not self.over.is_set():
+                asked = time.monotonic()
+                answers: list[bool] = []
+                self._call("search", lambda one=one, answers=answers: answers.append(self._is_nearest(one)))
+                found = answers == [True]
+                if answers == [False]:
+                    self.late[one.id] = asked - since
+                time.sleep(PAUSE)
 
-    def _find(self, one: Entry) -> None:
+    def _is_nearest(self, one: Entry) -> bool:
         nearest = self.here.index.search([one.partition], one.template, 5).neighbours
-        # An answer must be right, whoever has just died.
-        self.missed += [one.id] != [found.id for found in nearest[:1]]
+        return [one.id] == [found.id for found in nearest[:1]]
 
     def _call(self, kind: str, call: Callable[[], Any]) -> bool:
         started = time.monotonic()
@@ -200,19 +220,23 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
         longest = {kind: round(seconds, 2) for kind, seconds in load.longest.items()}
         print(f"{dict(load.outcomes)}; the slowest took {slowest} s, the longest silence {longest} s")
         searches, enrolments = load.outcomes["search"], load.outcomes["enrolment"]
+        late = f", the last {max(load.late.values()):.1f} s after it was acknowledged" if load.late else ""
         record_property(
             MEASURED,
             f"Nodes killed under load: {searches} searches answered ({load.share('search'):.1%}), the slowest in "
             f"{slowest['search']} s; {enrolments} enrolments of {BATCH} acknowledged, the slowest in {slowest['enrolment']} s; "
-            f"none was acknowledged for {longest['enrolment']} s at most, no search answered for {longest['search']} s.",
+            f"none was acknowledged for {longest['enrolment']} s at most, no search answered for {longest['search']} s; "
+            f"{len(load.late)} faces were found later than {VISIBLE} s{late}.",
         )
 
-        assert load.missed == 0
+        assert all(age < LATEST for age in load.late.values())
         assert len(load.acknowledged) > 500
         assert max(load.longest.values()) < LONGEST
         assert load.share("search") >= ANSWERED, load.outcomes
         assert max(load.slowest.values()) < SLOWEST
-        here.all_are_stored(load.acknowledged)
-        here.all_are_found(load.acknowledged[:: max(1, len(load.acknowledged) // 100)])
+        here.all_are_stored(load.faces)
+        here.refresh()
+        some = {one.id for one in load.faces[:: max(1, len(load.faces) // 100)]}
+        here.all_are_found([one for one in load.faces if one.id in some | load.late.keys()])
         counted = sum(here.index.count(one) for one in PLACES)
         assert counted >= len(load.acknowledged)
