@@ -18,7 +18,7 @@ from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.opensearch.layout import RECENT_SECONDS
 from candid.gallery.opensearch.lifecycle import Size
 from candid.gallery.opensearch.moving import SETTLE_SECONDS, Moving
-from candid.gallery.opensearch.names import partition_key
+from candid.gallery.opensearch.names import own_name, partition_key
 from candid.gallery.opensearch.purging import Purging
 from candid.gallery.upkeep.steps import Budget
 from tests import opensearch
@@ -202,6 +202,25 @@ def test_what_is_written_while_a_collection_moves_is_whole_afterwards() -> None:
     }
     assert index.count(MOVED) == len(there)
     assert move.client.count(index=index.name)["count"] == 0, "nothing is left in the shared index"
+    opensearch.forget(index)
+
+
+def test_a_correction_waits_for_an_own_index_that_only_starts() -> None:
+    index, _ = moving(opensearch.url(3))
+    index.upsert([one := entry(0, MOVED)])
+    own = own_name(index.name, MOVED)
+    nodes = "index.routing.allocation.include._name"
+    mappings = index.client.indices.get(index=index.name)[index.name]["mappings"]
+    del mappings["_routing"]
+    mappings["_meta"] = {"candid": {"agency": MOVED.agency, "collection": MOVED.collection, "kind": "face"}}
+    body = {"mappings": mappings, "settings": {"index.knn": True, nodes: "none-of-them"}}
+    index.client.indices.create(index=own, body=body, params={"wait_for_active_shards": "0"})
+    assert index.layouts.fresh().generation(index.name).written(MOVED) == (index.name, own)
+    allow = threading.Timer(1, index.client.indices.put_settings, kwargs={"index": own, "body": {nodes: None}})
+    allow.start()
+    assert index.relabel(MOVED, [one.id], subject_id="corrected", booked_at=DAY) == 1
+    allow.join()
+    assert index.get(MOVED, [one.id])[0].subject_id == "corrected"
     opensearch.forget(index)
 
 

@@ -17,8 +17,8 @@ BUSY_RETRIES: Final = 3
 FIRST_PAUSE: Final = 1
 """Seconds; then 2 and 4. A refusal for being busy comes at once, so with one slow request this fits what embed has at least;
 what is cut off all the same is done anew when its event comes again."""
-SHARD_PATIENCE: Final = "5s"
-"""How long OpenSearch waits for a shard that is lost or moves: less than a request may take, so that a report comes on each
+SHARD_SECONDS: Final = 5
+"""How long a write waits for a shard that is lost or moves: less than a request may take, so that a report comes on each
 document instead of none on any."""
 
 
@@ -56,7 +56,7 @@ def send(client: OpenSearch, actions: Iterable[dict[str, Any]], *, refresh: bool
             refresh="true" if refresh else "false",
             # opensearch-py takes ``timeout`` for its own where it is not told that too.
             request_timeout=PATIENCE,
-            timeout=SHARD_PATIENCE,
+            timeout=f"{SHARD_SECONDS}s",
         ):
             [told] = item.values()
             error = told.get("error", "")

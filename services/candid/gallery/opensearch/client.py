@@ -58,6 +58,10 @@ class IndexNotReady(DependencyUnavailable):
     """OpenSearch answers, but the index is not as Candid needs it; the sentence says what an operator does about it."""
 
 
+class PartAway(DependencyUnavailable):
+    """A part of the index did not answer, or not in time: its shard is lost, moves, or only starts."""
+
+
 @cache
 def connect(told: OpenSearchSettings) -> OpenSearch:
     """The process's client, one however often it is asked for. Raises ``SettingsError``; connects on first use."""
@@ -178,9 +182,9 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
     return DependencyUnavailable(_AWAY)
 
 
-def partial() -> DependencyUnavailable:
-    """A part of the index did not answer, or not in time."""
-    return DependencyUnavailable(_PARTIAL)
+def partial() -> PartAway:
+    """The one sentence for it."""
+    return PartAway(_PARTIAL)
 
 
 def _safe(word: str) -> str:
@@ -191,6 +195,7 @@ __all__ = [
     "AuthenticationException",
     "IndexNotReady",
     "NotFoundError",
+    "PartAway",
     "connect",
     "failure",
     "partial",

@@ -7,6 +7,7 @@ Not here: which generation serves (``generations``), and making, moving or purgi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,12 +32,13 @@ from candid.gallery.index import (
     microseconds,
 )
 from candid.gallery.opensearch import documents, queries
-from candid.gallery.opensearch.bulk import Report, send
-from candid.gallery.opensearch.client import partial, refusal, the_index
+from candid.gallery.opensearch.bulk import SHARD_SECONDS, Report, send
+from candid.gallery.opensearch.client import PartAway, partial, refusal, the_index
 from candid.gallery.opensearch.layout import Generation, Layouts
 from candid.gallery.opensearch.names import document_id, partition_key
 
 _CONFLICTS: Final = 5
+_PAUSE: Final = 0.2
 _MANY: Final = 1000
 
 
@@ -224,6 +226,18 @@ class OpenSearchIndex:
                 raise refusal(503, str(answer["error"].get("type", "")))
         return [answer for answer in told["docs"] if answer["found"]]
 
+    def _read_to_write(self, index: str, partition: Partition, ids: list[UUID]) -> list[dict[str, Any]]:
+        """As ``_read``, but a shard that only starts is waited for, as OpenSearch waits with a write: an own index is written to
+        from the moment that it is there."""
+        end = time.monotonic() + SHARD_SECONDS
+        while True:
+            try:
+                return self._read(index, partition, ids)
+            except PartAway:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
+
     def _relabel(
         self, index: str, partition: Partition, ids: Sequence[UUID], subject_id: str, booked_at: datetime
     ) -> set[str]:
@@ -232,7 +246,7 @@ class OpenSearchIndex:
         changed: set[str] = set()
         for _ in range(_CONFLICTS):
             actions = []
-            for told in self._read(index, partition, left):
+            for told in self._read_to_write(index, partition, left):
                 entry = replace(_entry(told), subject_id=subject_id, booked_at=booked_at)
                 seen = {"if_seq_no": told["_seq_no"], "if_primary_term": told["_primary_term"]}
                 actions.append(_index_action(index, entry, self.name) | seen)
