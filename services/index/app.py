@@ -27,8 +27,8 @@ from candid.gallery.opensearch.purging import Purging
 from candid.gallery.opensearch.survey import survey
 from candid.gallery.upkeep.steps import STEP_SECONDS, Budget
 from candid.gallery.upkeep.verification import Verification
+from candid.http.invoked import Answer, answered
 from index import requests
-from index.answers import Answer, answered
 from index.wiring import indexes, work
 
 SPARE_SECONDS: Final = 10.0

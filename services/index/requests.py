@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter
 
-from candid.errors import InvalidRequest
+from candid.http import invoked
+from candid.http.invoked import Step
 from candid.http.kinds import CollectionName
 
 Shards = Annotated[int, Field(ge=1, le=1024, strict=True)]
@@ -16,21 +17,13 @@ AgencyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,
 IndexName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,254}$")]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Step(_Request):
-    cursor: dict[str, Any] | None = None
-
-
-class Status(_Request):
+class Status(invoked.Request):
     """What there is."""
 
     operation: Literal["status"]
 
 
-class Create(_Request):
+class Create(invoked.Request):
     """Make the first index, for the model of the stack's parameter."""
 
     operation: Literal["create"]
@@ -38,7 +31,7 @@ class Create(_Request):
     replicas: Replicas | None = None
 
 
-class Reembed(_Step):
+class Reembed(Step):
     """Make and fill an index that stands by, for ``model``."""
 
     operation: Literal["reembed"]
@@ -47,7 +40,7 @@ class Reembed(_Step):
     replicas: Replicas | None = None
 
 
-class Swap(_Step):
+class Swap(Step):
     """Let ``index`` serve, which stands by; nothing where it serves already, so that a request that is sent twice is no way back.
     ``unchecked``: without first comparing it with the table."""
 
@@ -56,27 +49,27 @@ class Swap(_Step):
     unchecked: bool = False
 
 
-class Drop(_Request):
+class Drop(invoked.Request):
     """Delete an index that does not serve."""
 
     operation: Literal["drop"]
     index: IndexName
 
 
-class Verify(_Step):
+class Verify(Step):
     """Compare table, indexes and bucket; with ``repair`` bring them together."""
 
     operation: Literal["verify"]
     repair: bool = False
 
 
-class Purge(_Step):
+class Purge(Step):
     """Force what is deleted out of the files."""
 
     operation: Literal["purge"]
 
 
-class Own(_Step):
+class Own(Step):
     """Give a collection an index of its own."""
 
     operation: Literal["own"]
@@ -86,7 +79,7 @@ class Own(_Step):
     replicas: Replicas | None = None
 
 
-class Roles(_Request):
+class Roles(invoked.Request):
     """Tell OpenSearch what each function may do. The roles function's one request."""
 
     operation: Literal["roles"]
@@ -95,23 +88,13 @@ class Roles(_Request):
 Request = Annotated[Status | Create | Reembed | Swap | Drop | Verify | Purge | Own, Field(discriminator="operation")]
 _ANY: TypeAdapter[Request] = TypeAdapter(Request)
 _ROLES = TypeAdapter(Roles)
-_R = TypeVar("_R")
 
 
 def read(event: Any) -> Request:
     """The request in an invocation's payload. Raises ``InvalidRequest``, whose sentence holds nothing of what was sent."""
-    return _read(_ANY, event)
+    return invoked.read(_ANY, event)
 
 
 def read_roles(event: Any) -> Roles:
     """The same for the roles function."""
-    return _read(_ROLES, event)
-
-
-def _read(adapter: TypeAdapter[_R], event: Any) -> _R:
-    try:
-        return adapter.validate_python(event)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the payload"
-        raise InvalidRequest(f"The request is not valid at {where} ({first['type']}).") from None
+    return invoked.read(_ROLES, event)

@@ -12,9 +12,9 @@ from candid import settings
 from candid.gallery.opensearch.access import map_roles
 from candid.gallery.opensearch.client import connect
 from candid.gallery.opensearch.names import Names
+from candid.http.invoked import Answer, answered
 from candid.settings import RolesSettings
 from index import requests
-from index.answers import Answer, answered
 from index.wiring import file
 
 logger = Logger(service="roles")

@@ -369,13 +369,13 @@ class Catalog:
                 if not is_condition_failure(error):
                     raise
 
-    def remind(self, booking: Booking) -> None:
+    def remind(self, agency: str, booking_id: str) -> None:
         """Write the note of a change again, so that the table's stream brings it once more; nothing where it is gone."""
         with dependency("the gallery table"):
             try:
                 aws.dynamodb().update_item(
                     TableName=self.table,
-                    Key=key(booking_pk(booking.agency, booking.booking_id), "CHANGE"),
+                    Key=key(booking_pk(agency, booking_id), "CHANGE"),
                     UpdateExpression="SET reminded_at = :now",
                     ConditionExpression="attribute_exists(pk)",
                     ExpressionAttributeValues={":now": {"S": timestamp(now())}},

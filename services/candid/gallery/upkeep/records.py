@@ -6,18 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
-from candid import aws
-from candid.aws import dependency
-from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState, booking_ref
+from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
 from candid.gallery.index import Partition, VectorIndex
 from candid.gallery.photos import PhotoKey
-from candid.tables import Item
+from candid.gallery.upkeep.pages import bookings_with
 
-PAGE_ITEMS: Final = 250
-"""Of the table, read at once: about a hundred bookings."""
 _THREADS: Final = 8
 
 T = TypeVar("T")
@@ -33,22 +29,8 @@ class Records:
     def page(self, after: Mapping[str, str] | None) -> tuple[list[Booking], dict[str, str] | None]:
         """Some bookings in no order, and where the next page begins; None at the end. Each is as it was after its page was read;
         one that is written for the first time during the walk may be left out."""
-        start: dict[str, Any] = (
-            {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}} if after else {}
-        )
-        with dependency("the gallery table"):
-            told = aws.dynamodb().scan(
-                TableName=self.catalog.table,
-                ConsistentRead=True,
-                Limit=PAGE_ITEMS,
-                FilterExpression="sk = :booking",
-                ProjectionExpression="pk",
-                ExpressionAttributeValues={":booking": {"S": "BOOKING"}},
-                **start,
-            )
-        refs = [ref for item in told["Items"] if (ref := booking_ref(item["pk"]["S"]))]
-        last: Item = dict(told.get("LastEvaluatedKey", {}))
-        return self.get(refs), {name: value["S"] for name, value in last.items()} or None
+        refs, last = bookings_with(self.catalog.table, "BOOKING", after)
+        return self.get(refs), last
 
     def get(self, refs: Iterable[tuple[str, str]]) -> list[Booking]:
         """The bookings of these agencies and ids that exist, as they are now."""

@@ -147,7 +147,7 @@ class Verification:
             return
         state.found(CHANGE_OPEN, f"{booking.agency}/{booking.collection}/{booking.booking_id}")
         if repair:
-            self.records.catalog.remind(booking)
+            self.records.catalog.remind(booking.agency, booking.booking_id)
             state.reminded += 1
 
     def _absent(self, written: Mapping[str, VectorIndex], bookings: Iterable[Booking]) -> list[PhotoKey]:

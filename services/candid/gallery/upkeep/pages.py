@@ -1,0 +1,40 @@
+"""Walking over the gallery table, of every agency, page by page: which bookings have an item of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from candid import aws
+from candid.aws import dependency
+from candid.gallery.catalog import booking_ref
+from candid.tables import Item
+
+PAGE_ITEMS: Final = 250
+"""Of the table, read at once: about a hundred bookings."""
+
+
+def bookings_with(
+    table: str, sk: str, after: Mapping[str, str] | None
+) -> tuple[list[tuple[str, str]], dict[str, str] | None]:
+    """Agency and id of some bookings, in no order, that have an item ``sk``, and where the next page begins; None at the end.
+
+    Read consistently; one that is written for the first time during the walk may be left out. Raises
+    ``DependencyUnavailable``.
+    """
+    start: dict[str, Any] = (
+        {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}} if after else {}
+    )
+    with dependency("the gallery table"):
+        told = aws.dynamodb().scan(
+            TableName=table,
+            ConsistentRead=True,
+            Limit=PAGE_ITEMS,
+            FilterExpression="sk = :sk",
+            ProjectionExpression="pk",
+            ExpressionAttributeValues={":sk": {"S": sk}},
+            **start,
+        )
+    refs = [ref for item in told["Items"] if (ref := booking_ref(item["pk"]["S"]))]
+    last: Item = dict(told.get("LastEvaluatedKey", {}))
+    return refs, {name: value["S"] for name, value in last.items()} or None
