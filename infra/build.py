@@ -35,7 +35,7 @@ FUNCTIONS: Final = BUILD / "functions"
 REQUIREMENTS: Final = CHECKOUT / "infra" / "requirements"
 LOCK: Final = REQUIREMENTS / "functions.lock"
 
-ZIP_FUNCTIONS: Final = ("authorizer", "ingest", "casework")
+ZIP_FUNCTIONS: Final = ("authorizer", "ingest", "casework", "redrive")
 IMAGE_FUNCTIONS: Final = ("embed", "search", "index")
 LEFT_OUT: Final = ("candid/cli",)
 """Of the sources: the command line is no part of a function."""

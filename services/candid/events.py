@@ -65,11 +65,17 @@ Event = PhotoEnrolled | PhotoRejected | BookingErased
 
 def publish(bus: str, event: Event) -> None:
     """Put ``event`` on the bus. Raises ``DependencyUnavailable`` when the bus does not take it."""
-    detail = {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
+    publish_again(
+        bus, event.detail_type, {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
+    )
+
+
+def publish_again(bus: str, detail_type: str, detail: Mapping[str, str]) -> None:
+    """Put an event that was published before on the bus. Raises as ``publish``."""
     entry = {
         "EventBusName": bus,
         "Source": SOURCE,
-        "DetailType": event.detail_type,
+        "DetailType": detail_type,
         "Detail": json.dumps(detail, separators=(",", ":")),
     }
     with dependency("the event bus"):

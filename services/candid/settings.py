@@ -71,11 +71,13 @@ class FaceSettings(OpenSearchSettings):
 
 @dataclass(frozen=True, slots=True)
 class EmbedSettings(FaceSettings):
-    """Enrolment: photos in, templates into the index, events out."""
+    """Enrolment: photos in, templates into the index, events out. ``photos_receives``: so often the queue hands a message out."""
 
     gallery_table: str = dataclasses.field(kw_only=True)
     photos_bucket: str = dataclasses.field(kw_only=True)
     photos_queue_url: str = dataclasses.field(kw_only=True)
+    photos_receives: int = dataclasses.field(kw_only=True)
+    photos_dead_letters_url: str = dataclasses.field(kw_only=True)
     event_bus: str = dataclasses.field(kw_only=True)
 
 
@@ -96,6 +98,19 @@ class IndexSettings(FaceSettings):
     gallery_table: str = dataclasses.field(kw_only=True)
     photos_bucket: str = dataclasses.field(kw_only=True)
     photos_queue_url: str = dataclasses.field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveSettings:
+    """Where dead letters wait, by the way that they were on, and where they are sent again."""
+
+    gallery_table: str
+    photos_queue_url: str
+    event_bus: str
+    photos_dead_letters_url: str
+    photo_events_dead_letters_url: str
+    changes_dead_letters_url: str
+    events_dead_letters_url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from candid.aws import dependency, error_code
 from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
 from candid.gallery.catalog import booking_ref
+from candid.gallery.dead_letters.aside import reason
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy
@@ -57,7 +58,7 @@ class TooLittleTime(DependencyUnavailable):
 
 
 def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    """One S3 event: look at the photo. What raises comes again, and in the end goes to the dead letters."""
+    """One S3 event: look at the photo. What raises comes again; the last time it goes to the dead letters, with the reason."""
     try:
         hint = object_hint(record.body)
         if hint is None or hint.bucket != work().bucket:
@@ -65,16 +66,12 @@ def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return
         outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
-    except TooLittleTime as error:
-        _report_failure(error, message_id=record.message_id)
-        _bring_again(record.receipt_handle, SOON_SECONDS)
-        raise
-    except PhotoBusy as error:
-        _report_failure(error, message_id=record.message_id)
-        _bring_again(record.receipt_handle, BUSY_SECONDS)
-        raise
     except Exception as error:
         _report_failure(error, message_id=record.message_id)
+        if _is_put_aside(record, error):
+            return
+        if isinstance(error, TooLittleTime | PhotoBusy):
+            _bring_again(record.receipt_handle, SOON_SECONDS if isinstance(error, TooLittleTime) else BUSY_SECONDS)
         raise
     place = PhotoKey.parse(hint.key)
     _report("photo", outcome, **({"booking_id": place.booking_id, "photo_id": place.photo_id} if place else {}))
@@ -100,6 +97,18 @@ def _deadline(context: LambdaContext) -> float:
     if left < LEAST_SECONDS:
         raise TooLittleTime("There is too little time left for another photo; it comes again.")
     return now() + left
+
+
+def _is_put_aside(record: SQSRecord, error: Exception) -> bool:
+    """Whether the queue would not bring this message again, and it lies with the dead letters now, with the reason."""
+    with suppress(CandidError, SettingsError, ClientError):  # Then the queue puts it aside itself, without one.
+        aside = work().aside
+        if aside.is_last(int(record.attributes.approximate_receive_count)):
+            aside.put(record.body, error)
+            logger.error("put aside", extra={"message_id": record.message_id, "reason": reason(error)})
+            metrics.add_metric("PhotosPutAside", MetricUnit.Count, 1)
+            return True
+    return False
 
 
 def _bring_again(receipt_handle: str, seconds: int) -> None:

@@ -15,6 +15,7 @@ from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
 from candid.gallery.catalog import Catalog
 from candid.gallery.changes import Changes
+from candid.gallery.dead_letters.aside import Aside
 from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
 from candid.gallery.indexes import Indexes, open_indexes
@@ -25,10 +26,12 @@ from candid.settings import EmbedSettings
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records."""
+    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out and put aside those that fail to
+    the last, follow changes of records."""
 
     bucket: str
     queue_url: str
+    aside: Aside
     enrolment: Enrolment
     changes: Changes
 
@@ -54,4 +57,6 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
-    return Work(told.photos_bucket, told.photos_queue_url, enrolment, Changes(catalog, progress, erasure, indexes))
+    aside = Aside(told.photos_dead_letters_url, told.photos_receives)
+    changes = Changes(catalog, progress, erasure, indexes)
+    return Work(told.photos_bucket, told.photos_queue_url, aside, enrolment, changes)

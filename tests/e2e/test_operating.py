@@ -1,19 +1,29 @@
-"""``candid index`` as an operator runs it, on a whole stack: Lambda's Invoke, the queue, the embed function, HTTP."""
+"""``candid index`` and ``candid redrive`` as an operator runs them, on a whole stack: Lambda's Invoke, queues, embed, HTTP."""
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack, portrait
+from tests.e2e.stack import Stack, eventually, portrait
 from tests.e2e.test_photos import agency, search, searched
 from tests.unit.cli.running import Ran, candid
 
 
-def operate(stack: Stack, *arguments: str) -> Ran:
-    return candid("index", *arguments, cwd=stack.root, env={"CANDID_HOME": str(stack.root / ".candid")})
+def operate(stack: Stack, *arguments: str, command: str = "index") -> Ran:
+    return candid(command, *arguments, cwd=stack.root, env={"CANDID_HOME": str(stack.root / ".candid")})
+
+
+def redrive(stack: Stack, *arguments: str) -> Ran:
+    return operate(stack, *arguments, command="redrive")
+
+
+def letters(stack: Stack) -> list[dict[str, Any]]:
+    """The dead letters that an operator sees."""
+    return [one for way in redrive(stack, "list", "--json").json["ways"] for one in way["letters"]]
 
 
 def roles(stack: Stack) -> dict[str, Any]:
@@ -63,4 +73,43 @@ def test_a_new_index_is_filled_from_the_photos_and_swapped_in_while_searches_go_
     assert operate(stack, "swap").code == 0
     searched(api, "person_a_2.jpg", 3)
     assert operate(stack, "drop", now["serving"]["index"], "--yes").code == 0
+    assert operate(stack, "verify").code == 0
+
+
+@pytest.mark.parametrize("index", ["embedded"], indirect=True)
+def test_what_failed_for_good_is_listed_with_its_reason_redriven_and_dropped(stack: Stack) -> None:
+    name = agency()
+    api = stack.api(name)
+    booking = stack.settled(api, stack.book(api, portrait("person_a_1.jpg")))
+    queue = stack.told["outputs"]["PhotosQueueUrl"]
+    sqs = stack.aws("sqs")
+    assert redrive(stack, "list").out.strip() == "There are no dead letters."
+    # Five tries take half an hour; here they follow each other.
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    try:
+        sqs.send_message(QueueUrl=queue, MessageBody="Smith, John; no event")
+        (first,) = eventually(lambda: letters(stack) or None)
+        assert (first["way"], first["reason"]) == ("photos", "MalformedEvent")
+        ran = redrive(stack, "list")
+        assert ("is no S3 event" in ran.out, first["id"] in ran.out, "Smith" in ran.out) == (True, True, False)
+        ran = redrive(stack, "start", "--all")
+        assert (ran.code, "Sent again: 1 photos to enrolment." in ran.out) == (0, True), ran.out
+        (again,) = eventually(lambda: letters(stack) or None)
+        assert again["id"] != first["id"]
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "360"})
+    ran = redrive(stack, "drop", again["id"], "--reason", "A test's own message.", "--yes")
+    assert (ran.code, "1 letter dropped." in ran.out) == (0, True), ran.err
+    assert letters(stack) == []
+    assert "A test's own message." in redrive(stack, "list", "--dropped").out
+    # An event of a photo that is enrolled already changes nothing.
+    key = f"{name}/{booking.collection}/{booking.booking_id}/{booking.photos[0].photo_id}"
+    event: dict[str, Any] = {"source": "aws.s3", "detail-type": "Object Created"}
+    event |= {"detail": {"bucket": {"name": stack.photos_bucket}, "object": {"key": key}}}
+    sqs.send_message(QueueUrl=stack.told["outputs"]["PhotosDeadLetterQueueUrl"], MessageBody=json.dumps(event))
+    (last,) = eventually(lambda: letters(stack) or None)
+    assert (last["reason"], last["about"]["booking_id"]) == ("Ended", booking.booking_id)
+    assert redrive(stack, "start", last["id"], "--json").json["letters"] == 1
+    assert redrive(stack, "start", last["id"]).code == 0
+    assert letters(stack) == []
     assert operate(stack, "verify").code == 0

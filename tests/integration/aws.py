@@ -10,6 +10,7 @@ from functools import cache
 from moto import mock_aws
 
 from candid import aws
+from candid.gallery.dead_letters.letters import Way
 
 REGION = "us-east-1"
 GALLERY_TABLE = "candid-gallery"
@@ -18,7 +19,14 @@ PHOTOS_BUCKET = "candid-photos"
 PROBES_BUCKET = "candid-probes"
 EVENT_BUS = "candid-events"
 PHOTOS_QUEUE = "candid-photos"
-PHOTOS_QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/{PHOTOS_QUEUE}"
+_QUEUES = f"https://sqs.{REGION}.amazonaws.com/123456789012/"
+PHOTOS_QUEUE_URL = _QUEUES + PHOTOS_QUEUE
+DEAD_LETTERS = {
+    Way.PHOTOS: f"{_QUEUES}candid-photos-dead-letters",
+    Way.PHOTO_EVENTS: f"{_QUEUES}candid-photos-rule-dead-letters",
+    Way.CHANGES: f"{_QUEUES}candid-changes-dead-letters",
+    Way.EVENTS: f"{_QUEUES}candid-events-dead-letters",
+}
 
 _INDEXES = {
     GALLERY_TABLE: {"by-agency": ("agency_key", "listed_at"), "by-agency-state": ("agency_state", "listed_at")},
@@ -45,6 +53,11 @@ def stores() -> Iterator[None]:
         "PROBES_BUCKET": PROBES_BUCKET,
         "EVENT_BUS": EVENT_BUS,
         "PHOTOS_QUEUE_URL": PHOTOS_QUEUE_URL,
+        "PHOTOS_RECEIVES": "5",
+        "PHOTOS_DEAD_LETTERS_URL": DEAD_LETTERS[Way.PHOTOS],
+        "PHOTO_EVENTS_DEAD_LETTERS_URL": DEAD_LETTERS[Way.PHOTO_EVENTS],
+        "CHANGES_DEAD_LETTERS_URL": DEAD_LETTERS[Way.CHANGES],
+        "EVENTS_DEAD_LETTERS_URL": DEAD_LETTERS[Way.EVENTS],
     }
     os.environ.pop("AWS_ENDPOINT_URL", None)
     _own_clients()
@@ -56,6 +69,8 @@ def stores() -> Iterator[None]:
             aws.s3().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         aws.eventbridge().create_event_bus(Name=EVENT_BUS)
         aws.sqs().create_queue(QueueName=PHOTOS_QUEUE, Attributes={"VisibilityTimeout": "360"})
+        for url in DEAD_LETTERS.values():
+            aws.sqs().create_queue(QueueName=url.rpartition("/")[2])
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Lambda's Invoke for the CLI in a process of its own: a server in front of the real index function."""
+"""Lambda's Invoke for the CLI in a process of its own: a server in front of the real functions of operators."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from index import app as index_app
+from redrive import app as redrive_app
 from tests.gateway import Context
 
 Function = Callable[[Any, Any], Mapping[str, Any]]
@@ -22,7 +23,10 @@ class Invoked(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.functions: dict[str, Function] = {"candid-index": index_app.handler}
+        self.functions: dict[str, Function] = {
+            "candid-index": index_app.handler,
+            "candid-redrive": redrive_app.handler,
+        }
         self.refusals: list[tuple[int, str, dict[str, Any]]] = []
         self.asked: list[dict[str, Any]] = []
         self.between: Any = lambda: None

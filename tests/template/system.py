@@ -14,8 +14,8 @@ from samtranslator.yaml_helper import yaml_parse
 
 CHECKOUT = Path(__file__).parents[2]
 TEMPLATE = CHECKOUT / "template.yaml"
-FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index", "roles")
-ZIPS = ("authorizer", "ingest", "casework")
+FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index", "redrive", "roles")
+ZIPS = ("authorizer", "ingest", "casework", "redrive")
 IMAGES = ("search", "embed", "index", "roles")
 BEHIND_THE_API = ("authorizer", "ingest", "casework", "search")
 QUEUES = (

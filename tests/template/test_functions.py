@@ -10,6 +10,7 @@ import pytest
 from candid import settings
 from tests.template.system import (
     BEHIND_THE_API,
+    DEAD_LETTER_QUEUES,
     FUNCTIONS,
     IMAGES,
     ZIPS,
@@ -29,6 +30,7 @@ SETTINGS = {
     "search": settings.SearchSettings,
     "embed": settings.EmbedSettings,
     "index": settings.IndexSettings,
+    "redrive": settings.RedriveSettings,
     "roles": settings.RolesSettings,
 }
 SET_BY_THE_IMAGE = {"CANDID_MODELS"}
@@ -51,6 +53,8 @@ REMINDERS = {
     "ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", "reminded_at"]},
     "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
 }
+DROPPED = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["DEADLETTERS"]}}
+TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
 IN_THE_VPC = {
     "*": TRACES | NETWORK,
     "OpenSearchSecretArn": {"secretsmanager:GetSecretValue"},
@@ -95,13 +99,9 @@ MAY = {
     "embed": {
         "EmbedLogs": LOGS,
         **IN_THE_VPC,
-        "PhotosQueue": {
-            "sqs:ReceiveMessage",
-            "sqs:DeleteMessage",
-            "sqs:GetQueueAttributes",
-            "sqs:ChangeMessageVisibility",
-        },
+        "PhotosQueue": TAKE,
         "ChangesDeadLetterQueue": {"sqs:SendMessage"},
+        "PhotosDeadLetterQueue": {"sqs:SendMessage"},
         "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
         "GalleryTable.StreamArn": {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"},
         "GalleryTable/stream/*": {"dynamodb:ListStreams"},
@@ -123,6 +123,18 @@ MAY = {
         "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
         "StoreKey via dynamodb": TABLE_KEY,
         "Domain/*": {"es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut"},
+    },
+    "redrive": {
+        "RedriveLogs": LOGS,
+        "*": TRACES,
+        **dict.fromkeys(DEAD_LETTER_QUEUES, TAKE),
+        "PhotosQueue": {"sqs:SendMessage", "sqs:GetQueueAttributes"},
+        "MessagesKey via sqs": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "EventBus": {"events:PutEvents"},
+        "GalleryTable": {"dynamodb:Scan"},
+        "GalleryTable, reminders alone": {"dynamodb:UpdateItem"},
+        "GalleryTable, dropped letters alone": {"dynamodb:PutItem", "dynamodb:Query"},
+        "StoreKey via dynamodb": TABLE_KEY,
     },
     "roles": {
         "RolesLogs": LOGS,
@@ -231,6 +243,8 @@ def test_a_function_may_do_what_the_table_says_and_nothing_else(name: str) -> No
             where = place(resource)
             if statement.get("Condition") == REMINDERS:
                 where += ", reminders alone"
+            elif statement.get("Condition") == DROPPED:
+                where += ", dropped letters alone"
             elif "Condition" in statement:
                 (condition,) = statement["Condition"].values()
                 where += f" via {condition['kms:ViaService']['Fn::Sub'].split('.')[0]}"

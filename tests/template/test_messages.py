@@ -97,6 +97,8 @@ def test_a_message_stays_hidden_for_six_of_embeds_time_outs() -> None:
 def test_a_photo_that_fails_five_times_is_put_aside() -> None:
     redrive = properties("PhotosQueue")["RedrivePolicy"]
     assert redrive == {"deadLetterTargetArn": _arn("PhotosDeadLetterQueue"), "maxReceiveCount": 5}
+    # Embed does it at the fifth time with the reason, before SQS would.
+    assert function("embed")["Environment"]["Variables"]["PHOTOS_RECEIVES"] == "5"
     allowed = properties("PhotosDeadLetterQueue")["RedriveAllowPolicy"]
     assert allowed["redrivePermission"] == "byQueue"
     (source,) = allowed["sourceQueueArns"]

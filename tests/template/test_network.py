@@ -29,7 +29,7 @@ SUBNETS = [
 ENDPOINTS = {
     "S3Endpoint": ("s3", "Gateway", {"PhotosBucket/*", "ProbesBucket/*", "PhotosBucket", "ProbesBucket"}),
     "TablesEndpoint": ("dynamodb", "Gateway", {"GalleryTable", "CaseworkTable"}),
-    "QueuesEndpoint": ("sqs", "Interface", {"PhotosQueue"}),
+    "QueuesEndpoint": ("sqs", "Interface", {"PhotosQueue", "PhotosDeadLetterQueue"}),
     "EventsEndpoint": ("events", "Interface", {"EventBus"}),
 }
 _NETWORK = (

@@ -83,14 +83,18 @@ def test_logs_are_kept_as_long_as_the_parameter_says_and_encrypted(name: str) ->
         assert logging == {"LogGroup": {"Ref": f"{name.capitalize()}Logs"}}
 
 
-@pytest.mark.parametrize("queue", DEAD_LETTER_QUEUES)
-def test_an_alarm_rings_for_the_first_message_that_was_put_aside(queue: str) -> None:
+@pytest.mark.parametrize(
+    ("queue", "way"), zip(DEAD_LETTER_QUEUES, ("photos", "photo-events", "changes", "events"), strict=True)
+)
+def test_an_alarm_rings_for_the_first_message_that_was_put_aside_and_says_what_to_run(queue: str, way: str) -> None:
     alarm = _alarm("ApproximateNumberOfMessagesVisible", QueueName={"Fn::GetAtt": [queue, "QueueName"]})
     assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["Statistic"]) == (
         0,
         "GreaterThanThreshold",
         "Maximum",
     )
+    command = f"`candid redrive start --all --way {way} --stack ${{AWS::StackName}}`"
+    assert command in alarm["AlarmDescription"]["Fn::Sub"]
 
 
 def test_an_alarm_rings_for_photos_and_changes_that_wait() -> None:
@@ -118,7 +122,10 @@ def test_an_alarm_rings_for_failures_of_the_api_and_of_the_rule() -> None:
 
 def test_every_alarm_says_what_to_do_and_reaches_the_topic_if_there_is_one() -> None:
     for alarm in _alarms():
-        assert len(alarm["AlarmDescription"].split(". ")) >= 2
+        said = alarm["AlarmDescription"]
+        said = said["Fn::Sub"] if isinstance(said, dict) else said
+        assert len(said.split(". ")) >= 2
+        assert len(said) <= 1024
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], []]}
 

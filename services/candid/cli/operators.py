@@ -1,7 +1,8 @@
-"""The operators' function: operations on the index, step by step through Lambda's Invoke. Who may is AWS's IAM to say.
+"""The operators' functions: operations on the index and on dead letters, step by step through Lambda's Invoke. Who may is
+AWS's IAM to say.
 
 On a local stack its own AWS is asked; elsewhere ``--stack`` (or ``CANDID_STACK``) names the stack, and the AWS credentials and
-Region of the environment are used. Not here: what the operations are (``index.requests``).
+Region of the environment are used. Not here: what the operations are (``index.requests``, ``redrive.requests``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Operators:
     say: Callable[[str], None]
     wait: Callable[[float], None] = time.sleep
 
-    def carry_out(self, asked: Mapping[str, Any], watch: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    def carry_out(
+        self, asked: Mapping[str, Any], watch: Callable[[Mapping[str, Any]], None], function: str = "index"
+    ) -> dict[str, Any]:
         """Make every step of an operation; ``watch`` sees each step's answer but the last, which is returned.
 
         Raises ``Refused`` (or one of its classes) and ``Unreachable``; a step that failed for want of a dependency is tried
@@ -43,7 +46,7 @@ class Operators:
         while True:
             payload = {**asked, **({} if cursor is None else {"cursor": cursor})}
             try:
-                answer = self.invoke("index", payload)
+                answer = self.invoke(function, payload)
                 failed = 0
             except Busy as busy:
                 failed += 1
@@ -78,6 +81,10 @@ class Operators:
         if "problem" in told:
             raise from_document(told["problem"], int(told["problem"].get("status", 500)))
         return told
+
+
+def nothing(_: Mapping[str, Any]) -> None:
+    """Watches an operation that takes one step."""
 
 
 def connect(stack: str | None, say: Callable[[str], None]) -> Operators:

@@ -18,6 +18,15 @@ User = Annotated[
     str | None,
     typer.Option("--user", metavar="NAME", help="Who you are, on a local stack (or CANDID_USER).", show_default=False),
 ]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="The stack on AWS (or CANDID_STACK). Default: the local one.",
+        show_default=False,
+    ),
+]
 Face = Annotated[
     str | None,
     typer.Option(

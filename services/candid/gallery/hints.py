@@ -32,9 +32,13 @@ class Hints:
 
     def send(self, keys: Sequence[PhotoKey | str]) -> None:
         """Ask for what lies under each key to be looked at."""
-        left = iter(keys)
+        self.again([self._body(key) for key in keys])
+
+    def again(self, bodies: Sequence[str]) -> None:
+        """Send messages that the queue had before."""
+        left = iter(bodies)
         while batch := list(islice(left, _BATCH)):
-            entries = [{"Id": str(number), "MessageBody": self._body(key)} for number, key in enumerate(batch)]
+            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             with dependency("the photos queue"):
                 told = aws.sqs().send_message_batch(QueueUrl=self.queue_url, Entries=entries)  # type: ignore[arg-type]
             if told.get("Failed"):

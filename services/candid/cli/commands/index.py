@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from candid.cli.operators import Operators, connect
-from candid.cli.options import Json
+from candid.cli.operators import Operators, connect, nothing
+from candid.cli.options import Json, Stack
 from candid.cli.output import Output
 from candid.cli.problems import NotThere
 from candid.cli.rendering import indexes as rendering
@@ -19,15 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Stack = Annotated[
-    str | None,
-    typer.Option(
-        "--stack",
-        metavar="NAME",
-        help="The stack on AWS (or CANDID_STACK). Default: the local one.",
-        show_default=False,
-    ),
-]
 Shards = Annotated[
     int | None,
     typer.Option(
@@ -50,7 +41,7 @@ class NothingStandsBy(CandidError):
 def status(stack: Stack = None, json: Json = False) -> None:
     """Show the indexes, what each is for and how full it is."""
     out = Output(as_json=json)
-    told = connect(stack, out.note).carry_out({"operation": "status"}, _nothing)
+    told = connect(stack, out.note).carry_out({"operation": "status"}, nothing)
     out.show(*rendering.status(told))
     out.finish(told)
 
@@ -61,7 +52,7 @@ def create(shards: Shards = None, replicas: Replicas = None, stack: Stack = None
     out = Output(as_json=json)
     operators = connect(stack, out.note)
     roles = _roles(operators)
-    told = operators.carry_out({"operation": "create", **_size(shards or 1, replicas)}, _nothing)
+    told = operators.carry_out({"operation": "create", **_size(shards or 1, replicas)}, nothing)
     out.show(*rendering.created(told, roles))
     out.finish({**told, "roles": roles})
 
@@ -105,7 +96,7 @@ def swap(
     """
     out = Output(as_json=json)
     operators = connect(stack, out.note)
-    there = operators.carry_out({"operation": "status"}, _nothing)
+    there = operators.carry_out({"operation": "status"}, nothing)
     standby = next((one["index"] for one in there["indexes"] if one["role"] == "standby"), None)
     if there["store"] == "opensearch" and standby is None:
         raise NothingStandsBy("No index stands by. `candid index reembed` makes and fills one.")
@@ -129,7 +120,7 @@ def drop(
     out = Output(as_json=json)
     if not yes:
         typer.confirm(f"Delete {index} with all its templates?", abort=True, err=True)
-    told = connect(stack, out.note).carry_out({"operation": "drop", "index": index}, _nothing)
+    told = connect(stack, out.note).carry_out({"operation": "drop", "index": index}, nothing)
     out.show(f"{index} is deleted.")
     out.finish(told)
 
@@ -198,10 +189,6 @@ def _roles(operators: Operators) -> bool:
 
 def _size(shards: int | None, replicas: int | None) -> dict[str, int]:
     return {name: value for name, value in (("shards", shards), ("replicas", replicas)) if value is not None}
-
-
-def _nothing(_: Mapping[str, Any]) -> None:
-    """Of an operation that takes one step."""
 
 
 def _noting(out: Output, line: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], None]:

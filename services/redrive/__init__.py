@@ -1,0 +1,1 @@
+"""The redrive function: what operators do with dead letters."""
