@@ -23,6 +23,7 @@ from candid.casework.searches import Searches, SearchRequest
 from candid.casework.stored import StoredSearches
 from candid.gallery.catalog import Catalog
 from candid.gallery.indexes import open_indexes
+from candid.gallery.outcome import Stopwatch
 from candid.http import multipart
 from candid.http.bodies import load_json, media_type, parse_json, raw, validate
 from candid.http.edge import Edge
@@ -64,10 +65,13 @@ def search() -> Answer:
     who = edge.principal(Permission.SEARCH)
     asked, said = _asked()
     claim = Claim.of(edge.header("Idempotency-Key"), who.agency, who.user, "search", said)
-    answered = work().searches.make(who, asked, claim)
+    watch = Stopwatch()
+    answered = work().searches.make(who, asked, claim, watch)
     found = sum(len(result["candidates"]) for result in answered["results"])
     edge.metrics.add_metric("Searches", MetricUnit.Count, 1)
     edge.metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, found)
+    for part, milliseconds in watch.milliseconds.items():
+        edge.metrics.add_metric(f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, milliseconds)
     return edge.json(HTTPStatus.CREATED, with_photo_links(answered, work().photos_bucket, edge.photo_link_issued))
 
 

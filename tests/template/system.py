@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -79,6 +80,13 @@ def properties(name: str) -> dict[str, Any]:
     """The properties of the resource with this logical id."""
     found: dict[str, Any] = transformed()["Resources"][name]["Properties"]
     return found
+
+
+def dashboard() -> list[dict[str, Any]]:
+    """The properties of each of the dashboard's widgets, with CloudFormation's placeholders in them."""
+    (one,) = resources("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(one["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    return [widget["properties"] for widget in widgets]
 
 
 def function(name: str) -> dict[str, Any]:

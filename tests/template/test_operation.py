@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.template.system import DEAD_LETTER_QUEUES, FUNCTIONS, TEMPLATE, properties, resources, template, transformed
+from tests.template.system import (
+    DEAD_LETTER_QUEUES,
+    FUNCTIONS,
+    TEMPLATE,
+    dashboard,
+    properties,
+    resources,
+    template,
+    transformed,
+)
 
 
 def _alarms() -> list[dict[str, Any]]:
@@ -130,6 +139,20 @@ def test_every_alarm_says_what_to_do_and_reaches_the_topic_if_there_is_one() -> 
         assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], []]}
 
 
+def test_the_dashboard_shows_what_the_stack_has_and_fits_its_grid() -> None:
+    known = set(transformed()["Resources"])
+    for widget in dashboard():
+        for metric in widget["metrics"]:
+            for reference in re.findall(r"\$\{([^}]+)\}", json.dumps(metric)):
+                assert reference.startswith("AWS::") or reference.split(".")[0] in known
+        assert widget["region"] == "${AWS::Region}"
+    (one,) = resources("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(one["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+    assert len(places) == len(widgets)
+    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
+
+
 def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
     parameters = template()["Parameters"]
     required = {name for name, parameter in parameters.items() if "Default" not in parameter}
@@ -192,6 +215,7 @@ def test_every_name_begins_with_the_stacks_so_that_two_stacks_can_live_in_one_ac
         "AWS::Lambda::Function": "FunctionName",
         "AWS::ApiGateway::RestApi": "Name",
         "AWS::CloudWatch::Alarm": "AlarmName",
+        "AWS::CloudWatch::Dashboard": "DashboardName",
         "AWS::KMS::Alias": "AliasName",
         "AWS::Logs::LogGroup": "LogGroupName",
         "AWS::Logs::ResourcePolicy": "PolicyName",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
 from candid.gallery.index import MAX_K, Filter, Neighbour, Partition, Template, VectorIndex
+from candid.gallery.outcome import Stopwatch
 from candid.gallery.thresholds import Threshold
 
 _READERS: Final = 8
@@ -40,10 +41,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class GallerySearch:
-    """The use case over an index and the gallery table."""
+    """The use case over an index and the gallery table. ``watch`` learns how long each of them took."""
 
     index: VectorIndex
     catalog: Catalog
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
     def find(
         self,
@@ -63,10 +65,12 @@ class GallerySearch:
         known: dict[tuple[Partition, str], tuple[Booking, Photo] | None] = {}
         k = max(4 * most, 50)
         while True:
-            nearest = self.index.search(partitions, probe, k, where)
+            with self.watch.part("index"):
+                nearest = self.index.search(partitions, probe, k, where)
             cut = threshold(nearest.searched)
             above = [one for one in nearest.neighbours if one.score >= cut.cosine]
-            candidates = self._candidates(above, most, per_subject, where or Filter(), known)
+            with self.watch.part("records"):
+                candidates = self._candidates(above, most, per_subject, where or Filter(), known)
             # All that lies above the threshold has been seen, or the index gives no more.
             if len(candidates) == most or len(above) < k or k == MAX_K:
                 return Found(tuple(candidates), cut, nearest.searched, nearest.exact)
