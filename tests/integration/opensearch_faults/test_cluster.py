@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 BATCH = 20
 WRITERS, SEARCHERS = 2, 2
-PAUSE = 0.1
+PAUSE = 0.25
 """Seconds between the calls of one worker: three nodes and their clients share the machine, and one of them has to start."""
 SLOWEST = 2 * READ_SECONDS
 """Seconds: a call's two requests, each within its time."""
