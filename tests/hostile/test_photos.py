@@ -1,0 +1,215 @@
+"""Bad photos, through the embed function: each is enrolled or rejected with a reason that a clerk understands; none fails the
+function, is tried again, or leaves a record half written; the others of its batch are enrolled.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.photos import PhotoKey
+from tests.conftest import MEASURED
+from tests.contract.events import object_created, photo_batch
+from tests.hostile import photos
+from tests.hostile.memory import decoded
+from tests.hostile.size import tries
+from tests.integration.embedding import Station, side_by_side, station
+from tests.portraits import portrait
+
+REFUSED_BYTES = 48 * 2**20
+"""What refusing a bomb may take, the file itself included."""
+DECODED_BYTES = 800 * 2**20
+"""What decoding the largest photo that is read may take: embed has 2,048 MB."""
+
+pytestmark = pytest.mark.slow
+
+SETTLED = {PhotoState.ENROLLED, PhotoState.REJECTED}
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Station]:
+    with station(tmp_path) as one:
+        yield one
+
+
+def arrived(here: Station, *data: bytes) -> list[PhotoKey]:
+    """Photos, each of a booking of its own, whose events came in one batch; none of which is to come again."""
+    keys = []
+    for photo in data:
+        (key,) = here.register(number=f"N{len(here.wire.calls)}-{len(keys)}")
+        here.put(key, photo)
+        keys.append(key)
+    assert here.invoke(photo_batch(*(object_created(str(key)) for key in keys))) == []
+    return keys
+
+
+def outcome(here: Station, key: PhotoKey) -> str:
+    """``enrolled`` or the reason, after a look at all that was left behind."""
+    photo = here.photo(key)
+    assert photo.state in SETTLED
+    assert photo.announced
+    assert photo.held_until is None or photo.held_until <= here.clock()
+    if photo.state is PhotoState.ENROLLED:
+        assert here.booking(key).state is BookingState.ENROLLED
+        assert len(photo.face_ids) == 1
+        return "enrolled"
+    assert here.booking(key).state is BookingState.REJECTED
+    assert photo.face_ids == frozenset()
+    assert photo.sentence
+    assert photo.sentence.endswith(".")
+    assert photo.sentence.isprintable()
+    return str(photo.reason)
+
+
+def test_mutated_photos_are_enrolled_or_rejected_and_leave_nothing_half_done(
+    here: Station, record_property: Callable[[str, str], None]
+) -> None:
+    chance = random.Random(20261126)  # noqa: S311
+    became: Counter[str] = Counter()
+    number = tries(120, 10_000)
+    for _ in range(number // 10):
+        for key in arrived(here, *(photos.mutated(chance) for _ in range(10))):
+            became[outcome(here, key)] += 1
+    assert here.count() == became["enrolled"]
+    assert became["enrolled"] > number // 20
+    assert sum(became.values()) - became["enrolled"] > number // 20
+    told = ", ".join(f"{count:,} {what}" for what, count in became.most_common())
+    record_property(MEASURED, f"Mutated photos: {number:,} tried, none failed or came again: {told}.")
+
+
+def face_of(side: int) -> bytes:
+    """A portrait's face so small, in a picture of 640 × 480."""
+    small = photos.opened().resize((side * 2, side * 2))
+    canvas = Image.new("RGB", (640, 480), "grey")
+    canvas.paste(small, (300, 200))
+    return photos.saved(canvas, quality=95)
+
+
+def cut_by_the_frame() -> bytes:
+    whole = photos.opened()
+    return photos.saved(whole.crop((0, 0, int(whole.width * 0.45), whole.height)))
+
+
+NO_ENROLMENT = {"NO_FACE", "LOW_FACE_QUALITY"}
+BAD: dict[str, tuple[Callable[[], bytes], set[str]]] = {
+    "empty": (lambda: b"", {"IMAGE_UNREADABLE"}),
+    "one byte": (lambda: b"\xff", {"IMAGE_FORMAT_UNSUPPORTED", "IMAGE_UNREADABLE"}),
+    "HTML named .jpg": (lambda: b"<!doctype html><img src=x>" * 50, {"IMAGE_FORMAT_UNSUPPORTED"}),
+    "a PDF": (lambda: b"%PDF-1.7\n" * 50, {"IMAGE_FORMAT_UNSUPPORTED"}),
+    "an SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', {"IMAGE_FORMAT_UNSUPPORTED"}),
+    "a GIF": (lambda: photos.saved(photos.opened(), "GIF"), {"IMAGE_FORMAT_UNSUPPORTED"}),
+    "a photo that is HTML behind its end": (
+        lambda: portrait("person_a_1") + b"<script>alert(1)</script>",
+        {"enrolled"},
+    ),
+    "a photo that is a zip behind its end": (lambda: portrait("person_a_1") + b"PK\x05\x06" + bytes(18), {"enrolled"}),
+    "a PNG that is a JPEG by its first bytes": (
+        lambda: b"\xff\xd8\xff\xe0" + photos.saved(photos.opened(), "PNG"),
+        {"IMAGE_FORMAT_UNSUPPORTED", "IMAGE_UNREADABLE"},
+    ),
+    "30 MB": (lambda: portrait("person_a_1") + bytes(30 * 2**20), {"IMAGE_TOO_LARGE"}),
+    "no face": (lambda: photos.saved(Image.effect_noise((640, 480), 60).convert("RGB")), {"NO_FACE"}),
+    "five faces": (
+        lambda: side_by_side(*(portrait(name) for name in photos.PORTRAITS[:5])),
+        {"SEVERAL_FACES"},
+    ),
+    "a face of 20 px": (lambda: face_of(20), NO_ENROLMENT),
+    "a face that the frame cuts": (cut_by_the_frame, NO_ENROLMENT | {"enrolled"}),
+    "grey": (lambda: photos.saved(photos.opened().convert("L")), {"enrolled"}),
+    "CMYK": (lambda: photos.saved(photos.opened().convert("CMYK")), {"enrolled"}),
+    "a palette": (lambda: photos.saved(photos.opened().convert("P"), "PNG"), {"enrolled"}),
+    "transparent": (lambda: photos.saved(photos.opened().convert("RGBA"), "PNG"), {"enrolled"}),
+    "animated": (
+        lambda: photos.saved(
+            photos.opened(), "WEBP", save_all=True, append_images=[Image.new("RGB", photos.opened().size, "grey")]
+        ),
+        {"enrolled"},
+    ),
+    **{f"as {kind}": (lambda kind=kind: photos.saved(photos.opened(), kind), {"enrolled"}) for kind in photos.KINDS},  # type: ignore[misc]
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_photo_says_what_is_wrong_and_does_not_hold_up_its_batch(here: Station, what: str) -> None:
+    made, expected = BAD[what]
+    bad, good = arrived(here, made(), portrait("person_b_1"))
+    assert outcome(here, bad) in expected
+    assert outcome(here, good) == "enrolled"
+    assert here.count() == 1 + (here.photo(bad).state is PhotoState.ENROLLED)
+
+
+@pytest.mark.parametrize("kind", photos.KINDS)
+def test_a_photo_cut_off_at_every_tenth_is_rejected(here: Station, kind: str) -> None:
+    whole = photos.saved(photos.opened(), kind)
+    keys = arrived(here, *(whole[: len(whole) * tenth // 10] for tenth in range(1, 10)))
+    assert {outcome(here, key) for key in keys} <= {"IMAGE_UNREADABLE", "IMAGE_FORMAT_UNSUPPORTED", "IMAGE_TOO_SMALL"}
+    assert here.count() == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_turned_by_exif_is_the_same_face(here: Station, orientation: int) -> None:
+    turns = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    upright = photos.opened()
+    lying = upright
+    for turn in turns.get(orientation, []):
+        lying = lying.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    keys = arrived(here, photos.saved(upright, "PNG"), photos.saved(lying, "PNG", exif=exif))
+    assert {outcome(here, key) for key in keys} == {"enrolled"}
+    one, other = (_template(here, key) for key in keys)
+    assert one == other, "of a lossless file the very same"
+
+
+def _template(here: Station, key: PhotoKey) -> bytes:
+    label = {one.booking_id: one.id for one in here.index.scan(None, 100).labels}[key.booking_id]
+    partition = next(one.partition for one in here.index.scan(None, 100).labels)
+    (entry,) = here.index.get(partition, [label])
+    return entry.template.tobytes()
+
+
+@pytest.mark.parametrize("what", photos.BOMBS)
+def test_a_bomb_is_refused_before_it_is_decoded(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(photos.BOMBS[what]())
+    told = decoded(path)
+    assert told["reason"] in {"IMAGE_TOO_LARGE", "IMAGE_UNREADABLE"}
+    assert told["bytes"] < REFUSED_BYTES, f"{told['bytes'] / 2**20:.0f} MB"
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "JPEG", {}),
+        ("RGBA", "PNG", {"compress_level": 1}),
+        ("I;16", "PNG", {"compress_level": 1}),
+        ("CMYK", "TIFF", {"compression": "tiff_lzw"}),
+        ("RGB", "WEBP", {"quality": 1, "method": 0}),
+    ],
+)
+def test_the_largest_photo_that_is_read_fits_the_function(
+    mode: str, kind: str, options: dict[str, object], tmp_path: Path, record_property: Callable[[str, str], None]
+) -> None:
+    path = tmp_path / "large"
+    out = io.BytesIO()
+    Image.new(mode, (7_070, 7_070)).save(out, kind, **options)
+    path.write_bytes(out.getvalue())
+    told = decoded(path)
+    assert told.get("shape") == [7_070, 7_070, 3]
+    record_property(MEASURED, f"50 megapixels of {mode} in {kind}: {told['bytes'] / 2**20:,.0f} MB to decode.")
+    assert told["bytes"] < DECODED_BYTES
