@@ -62,6 +62,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         raise ImageTooLarge(f"The image has {width} × {height} pixels; at most {max_pixels // 10**6} million are read.")
     if min(width, height) < MIN_SIDE:
         raise ImageTooSmall(f"The image has {width} × {height} pixels; a side must have at least {MIN_SIDE}.")
+    if image.format == "JPEG2000" and not _has_its_end(data):
+        raise ImageUnreadable("The image is damaged or cut off. Export it again.")
     if image.mode == "F":
         raise ImageFormatUnsupported("The image holds fractions instead of colours. Export it as JPEG or PNG.")
     try:
@@ -97,6 +99,13 @@ def _open(data: bytes) -> Image.Image:
         raise ImageTooLarge(f"The image has more than {MAX_PIXELS // 10**6} million pixels.") from None
     except Exception as error:
         raise ImageUnreadable("The image's header is damaged. Export it again.") from _nameless(error)
+
+
+def _has_its_end(data: bytes) -> bool:
+    """Whether JPEG 2000's end of codestream follows its data (ISO/IEC 15444-1, A.4.4): no data hold FF followed by more than 8F.
+    OpenJPEG reads what is cut off behind its headers as an even grey."""
+    start_of_data = data.find(b"\xff\x93")
+    return start_of_data >= 0 and data.find(b"\xff\xd9", start_of_data) >= 0
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
