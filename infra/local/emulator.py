@@ -20,7 +20,7 @@ _STOP_SECONDS: Final = 30
 
 def start(places: Places) -> Process:
     """Start it and wait until it answers. Raises ``LocalError`` with the end of its log."""
-    saved_state.mend(places.aws_state)
+    saved_state.mend(places.aws_state, places.aws_port)
     saved_state.mark_running(places.aws_state)
     log = places.logs / "aws.log"
     process = processes.start(

@@ -3,23 +3,27 @@
 It writes objects of S3 to disk at once, everything else when it stops cleanly. ``RUNNING`` tells the two ends apart: it is there
 while the emulator runs, so whoever finds it at a start knows that the last end was not a clean one.
 
-Three things are saved that no longer hold after a restart (the first two are ministack 1.5.33's):
+Four things are saved that no longer hold after a restart (all but the third are ministack 1.5.33's):
 
 - the place up to which a DynamoDB stream was read, though the stream itself begins again at nothing, so that as many changes
   as had been read before would never be delivered;
 - messages that a function was working on, invisible until their time-out, though nobody is working on them any more;
-- the leases on photos of functions that were ended at work: until one runs out, the photo's message would be given back.
+- the leases on photos of functions that were ended at work: until one runs out, the photo's message would be given back;
+- the port in the addresses of queues, by which functions and event sources know them: the next run may have another.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 RUNNING: Final = "running"
+_PORT_OF_A_QUEUE: Final = re.compile(r"(?<=http://localhost:)\d+(?=/\d{12}/)")
 
 
 def mark_running(state: Path) -> None:
@@ -50,8 +54,10 @@ def forget(*folders: Path) -> None:
             shutil.rmtree(folder)
 
 
-def mend(state: Path) -> None:
-    """Make the saved state fit for a restart."""
+def mend(state: Path, port: int) -> None:
+    """Make the saved state fit for a restart on ``port``."""
+    for name in ("sqs.json", "lambda.json", "cloudformation.json"):
+        _rewrite(state / "aws" / name, lambda text: _PORT_OF_A_QUEUE.sub(str(port), text))
     _edit(state / "aws" / "lambda.json", _begin_streams_anew)
     _edit(state / "aws" / "sqs.json", _return_messages)
     _edit(state / "aws" / "dynamodb.json", _end_leases)
@@ -79,11 +85,18 @@ def _end_leases(payload: dict[str, Any]) -> None:
                     item["lease_until"] = {"N": "0"}
 
 
-def _edit(path: Path, change: Any) -> None:
+def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    def edited(text: str) -> str:
+        document = json.loads(text)
+        change(document.get("payload", document))
+        return json.dumps(document)
+
+    _rewrite(path, edited)
+
+
+def _rewrite(path: Path, change: Callable[[str], str]) -> None:
     if not path.exists():
         return
-    document = json.loads(path.read_text())
-    change(document.get("payload", document))
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(document))
+    part.write_text(change(path.read_text()))
     part.replace(path)
