@@ -28,6 +28,8 @@ METHODS: Final = ("get", "put", "post", "delete", "patch")
 INTEGRATION_MILLISECONDS: Final = 29_000
 """API Gateway's own limit, and the time-out of the function that answers slowest."""
 AUTHORIZER_CACHE_SECONDS: Final = 300
+API_KEY: Final = {"agency_key": []}
+"""Each method wants an API key as well, which the authorizer names and no caller sends: an agency's, of the usage plan."""
 
 _HEADING: Final = "# Generated from openapi.yaml by `python -m infra.api.gateway`. Change that, then run it.\n"
 _KNOWN: Final = frozenset(
@@ -55,6 +57,7 @@ def derive(contract: Document) -> Document:
     return {
         "openapi": "3.0.1",
         "info": {"title": contract["info"]["title"], "version": contract["info"]["version"]},
+        "x-amazon-apigateway-api-key-source": "AUTHORIZER",
         "x-amazon-apigateway-binary-media-types": list(BINARY_MEDIA_TYPES),
         "x-amazon-apigateway-gateway-responses": gateway_responses(),
         "paths": {
@@ -62,7 +65,10 @@ def derive(contract: Document) -> Document:
             for path, item in contract["paths"].items()
         },
         "components": {
-            "securitySchemes": {"token": _authorizer()},
+            "securitySchemes": {
+                "token": _authorizer(),
+                **{name: {"type": "apiKey", "name": "x-api-key", "in": "header"} for name in API_KEY},
+            },
             "schemas": {name: _model(schema) for name, schema in contract["components"]["schemas"].items()},
         },
     }
@@ -107,7 +113,8 @@ def _operation(contract: Document, item: Document, method: str) -> Document:
     derived["responses"] = {
         status: _response(_resolve(contract, response)) for status, response in operation["responses"].items()
     }
-    derived["security"] = operation.get("security", contract["security"])
+    # The gateway reads these as "and", as its own exports have them.
+    derived["security"] = [*operation.get("security", contract["security"]), API_KEY]
     derived["x-amazon-apigateway-integration"] = {
         "type": "aws_proxy",
         # What the gateway sends to Lambda is a POST, whatever the caller's method is.

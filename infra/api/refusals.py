@@ -35,6 +35,12 @@ _NOT_AUTHENTICATED: Final = Refusal(
 _FORBIDDEN: Final = Refusal(
     403, "forbidden", "Not allowed", "This token does not open this API. Ask your administrator which one does."
 )
+_NO_KEY: Final = Refusal(
+    403,
+    "forbidden",
+    "Not allowed",
+    "Your agency is not among those that this Candid serves. Its operator adds it, by an API key of the usage plan.",
+)
 _NO_ROUTE: Final = Refusal(
     404, "not-found", "Not found", "There is no such route or method. See the API's document for those there are."
 )
@@ -89,7 +95,7 @@ _BROKEN: Final = Refusal(
 REFUSALS: Final[dict[str, Refusal]] = {
     "UNAUTHORIZED": _NOT_AUTHENTICATED,
     "ACCESS_DENIED": _FORBIDDEN,
-    "INVALID_API_KEY": _FORBIDDEN,
+    "INVALID_API_KEY": _NO_KEY,
     "WAF_FILTERED": _FORBIDDEN,
     # For an unknown route the gateway tries its own signatures and misses them. If there is an Authorization header, it
     # tries to read that as one, and fails with one of the next two or with the default.

@@ -38,6 +38,8 @@ def deploy(
 ) -> Deployed:
     """Make ``stack`` what the template says. Raises ``LocalError`` with the resource that failed and its reason."""
     made = deployable(template_path, forward_to=forward_to)
+    if unknown := parameters.keys() - json.loads(made.body)["Parameters"]:
+        raise LocalError(f"template.yaml has no parameter {', '.join(sorted(unknown))}.")
     digest = hashlib.sha256(json.dumps([made.body, sorted(parameters.items())]).encode()).hexdigest()
     cloudformation = client(aws_url, "cloudformation")
     before = _describe(cloudformation, stack)
@@ -55,7 +57,7 @@ def deploy(
     _execute(cloudformation, stack, f"{aws_url}/{BUCKET}/{place}", parameters, digest, create=before is None)
     after = _wait(cloudformation, stack)
     outputs = _outputs(after)
-    gateway.apply_responses(client(aws_url, "apigateway"), outputs["ApiId"], made.gateway)
+    gateway.complete(client(aws_url, "apigateway"), outputs["ApiId"], made.gateway)
     return Deployed(outputs, changed=True)
 
 

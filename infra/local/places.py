@@ -16,12 +16,14 @@
 | ``OPENSEARCH_PREFIX`` | what the names of its indexes begin with | ``candid-`` and the model |
 | ``DEEPFACE_HOME`` | DeepFace's home, for models named ``deepface:…`` | ``deepface`` in the checkout's ``.candid`` |
 | ``AWS_ENDPOINT_URL`` | a LocalStack that runs already, instead of a local AWS of our own | |
+| ``PARAMETERS`` | parameters of template.yaml, ``NAME=VALUE …`` | |
 | ``FACES_WORKERS_EMBED``, ``…_SEARCH``, ``…_INDEX`` | processes a function | 2, 1, 1 |
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,8 @@ class Places:
     opensearch_java: tuple[str, ...]
     opensearch_prefix: str
     workers: Mapping[str, int]
+    parameters: Mapping[str, str]
+    """Of template.yaml, beside those that a laptop needs."""
 
     @property
     def aws_url(self) -> str:
@@ -139,7 +143,15 @@ def read(environ: Mapping[str, str]) -> Places:
             name: _number(environ, f"FACES_WORKERS_{name.upper()}", count, 1, 64)
             for name, count in FACE_FUNCTIONS.items()
         },
+        parameters=_parameters(environ),
     )
+
+
+def _parameters(environ: Mapping[str, str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in shlex.split(environ.get("PARAMETERS") or "")]
+    if wrong := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise LocalError(f"PARAMETERS must be NAME=VALUE …, and has {wrong[0]!r}.")
+    return {name: value for name, _, value in pairs}
 
 
 def _one_of(environ: Mapping[str, str], variable: str, *known: str) -> str | None:

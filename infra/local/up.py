@@ -190,6 +190,7 @@ def _parameters(places: Places) -> dict[str, str]:
         "TokenIssuer": places.faces_url,
         "TokenJwksUrl": f"{places.faces_url}/.well-known/jwks.json",
         "Model": places.model,
+        **places.parameters,
     }
 
 

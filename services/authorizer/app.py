@@ -20,10 +20,15 @@ metrics = Metrics(namespace="Candid", service="authorizer")
 
 
 @cache
+def told() -> settings.AuthorizerSettings:
+    """What the function is told, read once a process."""
+    return settings.read(settings.AuthorizerSettings, os.environ)
+
+
+@cache
 def verifier() -> TokenVerifier:
     """The verifier, wired once a process: it keeps the issuer's keys."""
-    told = settings.read(settings.AuthorizerSettings, os.environ)
-    return TokenVerifier(told.token_issuer, told.token_audience, told.token_jwks_url)
+    return TokenVerifier(told().token_issuer, told().token_audience, told().token_jwks_url)
 
 
 @tracer.capture_lambda_handler(capture_response=False)
@@ -53,4 +58,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             "Statement": [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api_and_stage}/*"}],
         },
         "context": principal.to_context(),
+        # Which API key of the usage plan the request is counted by. An agency without one is refused by the gateway.
+        "usageIdentifierKey": told().usage_key_prefix + principal.agency,
     }

@@ -103,6 +103,14 @@ class ModelUnavailable(CandidError):
     """The model is known, but its library or weights are missing or damaged on this machine."""
 
 
+class LimitReached(CandidError):
+    """A user or an agency has made as many requests as it may; ``seconds`` until it may go on."""
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
 class DependencyUnavailable(CandidError):
     """A store, a bus or the index does not answer now; the same request may succeed later."""
 

@@ -18,11 +18,24 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerSettings:
-    """Who issues tokens, for whom, and where the issuer's keys are published."""
+    """Who issues tokens, for whom, and where the issuer's keys are published; ``usage_key_prefix`` and an agency's name are the
+    value of its API key, by which the gateway's usage plan counts."""
 
     token_issuer: str
     token_jwks_url: str
+    usage_key_prefix: str
     token_audience: str = "candid"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """The table that counts requests, and how many a user and an agency may make in an hour."""
+
+    limits_table: str
+    user_faces_per_hour: int
+    agency_faces_per_hour: int
+    user_records_per_hour: int
+    agency_records_per_hour: int
 
 
 @dataclass(frozen=True, slots=True)

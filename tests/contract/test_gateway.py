@@ -91,7 +91,7 @@ def test_both_documents_have_the_same_routes_and_names() -> None:
 def test_an_operation_is_the_same_in_both(path: str, method: str) -> None:
     contract, imported = _operations(CONTRACT)[path, method], _operations(IMPORTED)[path, method]
     assert _parameters(CONTRACT, path, method) == _parameters(IMPORTED, path, method)
-    assert imported["security"] == contract.get("security", CONTRACT["security"])
+    assert imported["security"] == [*contract.get("security", CONTRACT["security"]), gateway.API_KEY]
     assert set(imported["responses"]) == set(contract["responses"])
     assert imported.get("requestBody", {}).get("required") == contract.get("requestBody", {}).get("required")
     assert set(imported.get("requestBody", {}).get("content", {})) == set(
@@ -144,7 +144,7 @@ def test_everybody_is_asked_for_a_token_which_the_authorizer_checks() -> None:
     assert authorizer["authorizerResultTtlInSeconds"] == 300
     assert authorizer["identityValidationExpression"] == "^Bearer .+$"
     assert "${AuthorizerFunction.Arn}" in authorizer["authorizerUri"]["Fn::Sub"]
-    assert all(operation["security"] == [{"token": []}] for operation in _operations(IMPORTED).values())
+    assert all({"token": []} in operation["security"] for operation in _operations(IMPORTED).values())
 
 
 def test_binary_bodies_are_declared_alike_in_the_document_and_in_the_template() -> None:
@@ -199,3 +199,10 @@ def test_the_gateway_and_the_functions_call_the_same_failure_the_same() -> None:
         kind = theirs[refusal.slug]
         assert (refusal.status, refusal.title) == (kind.status, kind.title)
     assert RETRY_AFTER_SECONDS == problem.RETRY_AFTER_SECONDS
+
+
+def test_every_route_wants_an_agencys_key_which_the_authorizer_names_and_no_caller() -> None:
+    assert IMPORTED["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
+    schemes = IMPORTED["components"]["securitySchemes"]
+    assert {name for name, one in schemes.items() if one["name"] == "x-api-key"} == set(gateway.API_KEY)
+    assert all(gateway.API_KEY in operation["security"] for operation in _operations(IMPORTED).values())

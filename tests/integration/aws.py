@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from moto import mock_aws
 
@@ -15,6 +16,7 @@ from candid.gallery.dead_letters.letters import Way
 REGION = "us-east-1"
 GALLERY_TABLE = "candid-gallery"
 CASEWORK_TABLE = "candid-casework"
+LIMITS_TABLE = "candid-limits"
 PHOTOS_BUCKET = "candid-photos"
 PROBES_BUCKET = "candid-probes"
 EVENT_BUS = "candid-events"
@@ -35,6 +37,7 @@ _INDEXES = {
         "by-officer": ("agency_officer", "at"),
         "by-case": ("agency_case", "at"),
     },
+    LIMITS_TABLE: {},
 }
 
 
@@ -49,6 +52,9 @@ def stores() -> Iterator[None]:
         "POWERTOOLS_TRACE_DISABLED": "true",
         "GALLERY_TABLE": GALLERY_TABLE,
         "CASEWORK_TABLE": CASEWORK_TABLE,
+        "LIMITS_TABLE": LIMITS_TABLE,
+        **dict.fromkeys(("USER_FACES_PER_HOUR", "AGENCY_FACES_PER_HOUR"), "1000000"),
+        **dict.fromkeys(("USER_RECORDS_PER_HOUR", "AGENCY_RECORDS_PER_HOUR"), "1000000"),
         "PHOTOS_BUCKET": PHOTOS_BUCKET,
         "PROBES_BUCKET": PROBES_BUCKET,
         "EVENT_BUS": EVENT_BUS,
@@ -88,21 +94,22 @@ def _own_clients() -> None:
 def create_table(name: str) -> None:
     """A table with the template's keys and indexes."""
     indexes = _INDEXES[name]
+    secondary: list[Any] = [
+        {
+            "IndexName": index,
+            "KeySchema": [
+                {"AttributeName": hash_key, "KeyType": "HASH"},
+                {"AttributeName": range_key, "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        for index, (hash_key, range_key) in indexes.items()
+    ]
     attributes = {"pk", "sk"} | {attribute for keys in indexes.values() for attribute in keys}
     aws.dynamodb().create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in sorted(attributes)],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": index,
-                "KeySchema": [
-                    {"AttributeName": hash_key, "KeyType": "HASH"},
-                    {"AttributeName": range_key, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-            for index, (hash_key, range_key) in indexes.items()
-        ],
+        **({"GlobalSecondaryIndexes": secondary} if secondary else {}),
     )

@@ -73,8 +73,11 @@ def issuer(keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
     monkeypatch.setenv("TOKEN_ISSUER", running.url)
     monkeypatch.setenv("TOKEN_JWKS_URL", f"{running.url}/.well-known/jwks.json")
     monkeypatch.setenv("TOKEN_AUDIENCE", "candid")
+    monkeypatch.setenv("USAGE_KEY_PREFIX", "candid-usage-plan-candid-")
+    app.told.cache_clear()
     app.verifier.cache_clear()
     yield running
+    app.told.cache_clear()
     app.verifier.cache_clear()
     running.server.shutdown()
     running.server.server_close()
@@ -103,6 +106,15 @@ def test_the_policy_covers_every_route_because_the_gateway_keeps_it(issuer: Issu
     statement = authorize(f"Bearer {issuer.token()}")["policyDocument"]["Statement"][0]
     assert statement["Effect"] == "Allow"
     assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:abc123/candid/*"
+
+
+def test_the_gateway_is_told_which_agencys_key_of_the_usage_plan_counts(issuer: Issuer) -> None:
+    keys = {
+        agency: authorize(f"Bearer {issuer.token(agency=agency)}")["usageIdentifierKey"] for agency in ("ab", "a" * 64)
+    }
+    assert keys == {agency: f"candid-usage-plan-candid-{agency}" for agency in keys}
+    # API Gateway's own bounds on a key's value.
+    assert all(20 <= len(key) <= 128 for key in keys.values())
 
 
 def test_a_laptops_own_token_is_valid(issuer: Issuer) -> None:

@@ -34,6 +34,8 @@ SETTINGS = {
     "roles": settings.RolesSettings,
 }
 SET_BY_THE_IMAGE = {"CANDID_MODELS"}
+COUNTED = set(BEHIND_THE_API) - {"authorizer"}
+"""The functions that count requests before they answer."""
 
 TABLE_KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
 ITEMS = {
@@ -65,6 +67,7 @@ MAY = {
     "ingest": {
         "IngestLogs": LOGS,
         "*": TRACES,
+        "LimitsTable": {"dynamodb:UpdateItem"},
         "GalleryTable": ITEMS - {"dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"},
         "GalleryTable/index/by-agency": {"dynamodb:Query"},
         "GalleryTable/index/by-agency-state": {"dynamodb:Query"},
@@ -75,6 +78,7 @@ MAY = {
     "casework": {
         "CaseworkLogs": LOGS,
         "*": TRACES,
+        "LimitsTable": {"dynamodb:UpdateItem"},
         "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem"},
         "CaseworkTable/index/by-agency": {"dynamodb:Query"},
         "CaseworkTable/index/by-officer": {"dynamodb:Query"},
@@ -87,6 +91,7 @@ MAY = {
     "search": {
         "SearchLogs": LOGS,
         **IN_THE_VPC,
+        "LimitsTable": {"dynamodb:UpdateItem"},
         "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
         "GalleryTable": {"dynamodb:Query"},
         "PhotosBucket/*": {"s3:GetObject", "s3:GetObjectVersion"},
@@ -182,7 +187,8 @@ def test_a_function_is_traced_and_instrumented_and_its_traces_hold_no_content(na
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_told_what_its_settings_read_and_nothing_else(name: str) -> None:
     told = {v for v in function(name)["Environment"]["Variables"] if not v.startswith("POWERTOOLS_")}
-    assert told == {field.name.upper() for field in dataclasses.fields(SETTINGS[name])} - SET_BY_THE_IMAGE
+    read = [SETTINGS[name], *([settings.LimitSettings] if name in COUNTED else [])]
+    assert told == {field.name.upper() for one in read for field in dataclasses.fields(one)} - SET_BY_THE_IMAGE
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -28,7 +28,7 @@ SUBNETS = [
 ]
 ENDPOINTS = {
     "S3Endpoint": ("s3", "Gateway", {"PhotosBucket/*", "ProbesBucket/*", "PhotosBucket", "ProbesBucket"}),
-    "TablesEndpoint": ("dynamodb", "Gateway", {"GalleryTable", "CaseworkTable"}),
+    "TablesEndpoint": ("dynamodb", "Gateway", {"GalleryTable", "CaseworkTable", "LimitsTable"}),
     "QueuesEndpoint": ("sqs", "Interface", {"PhotosQueue", "PhotosDeadLetterQueue"}),
     "EventsEndpoint": ("events", "Interface", {"EventBus"}),
 }

@@ -16,6 +16,7 @@ from tests.template.system import (
     FUNCTIONS,
     TEMPLATE,
     dashboard,
+    function,
     properties,
     resources,
     template,
@@ -49,6 +50,17 @@ def test_the_stage_logs_traces_and_throttles_and_there_is_no_other_stage() -> No
         assert setting["MetricsEnabled"] is True
     for deployment in resources("AWS::ApiGateway::Deployment").values():
         assert "StageName" not in deployment["Properties"]
+
+
+def test_an_agency_has_a_plan_of_its_own_at_the_stage_and_a_key_that_the_authorizer_can_name() -> None:
+    plan = properties("AgencyUsagePlan")
+    assert plan["ApiStages"] == [{"ApiId": {"Ref": "Api"}, "Stage": {"Ref": "ApicandidStage"}}]
+    assert plan["Throttle"] == {
+        "RateLimit": {"Ref": "AgencyRequestsPerSecond"},
+        "BurstLimit": {"Ref": "AgencyRequestsBurst"},
+    }
+    (prefix,) = function("authorizer")["Environment"]["Variables"]["USAGE_KEY_PREFIX"].values()
+    assert prefix == "candid-usage-plan-${AWS::StackName}-"
 
 
 def test_an_access_log_line_is_json_without_addresses_names_paths_or_queries() -> None:
@@ -183,6 +195,12 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
         "ProbeRetentionDays": 30,
         "LogRetentionDays": 90,
         "LogLevel": "INFO",
+        "UserFacesPerHour": 600,
+        "AgencyFacesPerHour": 6_000,
+        "UserRecordsPerHour": 20_000,
+        "AgencyRecordsPerHour": 100_000,
+        "AgencyRequestsPerSecond": 20,
+        "AgencyRequestsBurst": 40,
         "Model": "sface",
         "AlarmTopicArn": "",
         "ApiLogsRole": "create",
@@ -190,6 +208,7 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
     assert set(template()["Outputs"]) == {
         "ApiUrl",
         "ApiId",
+        "AgencyUsagePlanId",
         "PhotosBucketName",
         "ProbesBucketName",
         "AccessLogsBucketName",
@@ -208,6 +227,7 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
 
 def test_every_name_begins_with_the_stacks_so_that_two_stacks_can_live_in_one_account() -> None:
     names = {
+        "AWS::ApiGateway::UsagePlan": "UsagePlanName",
         "AWS::DynamoDB::Table": "TableName",
         "AWS::SQS::Queue": "QueueName",
         "AWS::Events::EventBus": "Name",

@@ -12,6 +12,7 @@ from tests.template.system import as_list, denies_plain_http, place, properties,
 FACES = ("PhotosBucket", "ProbesBucket")
 BUCKETS = (*FACES, "AccessLogsBucket")
 TABLES = {"GalleryTable": aws.GALLERY_TABLE, "CaseworkTable": aws.CASEWORK_TABLE}
+ALL_TABLES = {**TABLES, "LimitsTable": aws.LIMITS_TABLE}
 
 
 def _rule(bucket: str, key: str) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def _rule(bucket: str, key: str) -> dict[str, Any]:
 
 def test_these_are_all_the_buckets_and_tables() -> None:
     assert set(resources("AWS::S3::Bucket")) == set(BUCKETS)
-    assert set(resources("AWS::DynamoDB::Table")) == set(TABLES)
+    assert set(resources("AWS::DynamoDB::Table")) == set(ALL_TABLES)
 
 
 @pytest.mark.parametrize("bucket", FACES)
@@ -107,21 +108,26 @@ def test_the_use_of_a_link_to_an_image_is_logged_where_only_s3_can_write(bucket:
     assert {"Fn::GetAtt": [bucket, "Arn"]} in writer["Condition"]["ArnEquals"]["aws:SourceArn"]
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_a_table_is_encrypted_recoverable_protected_and_forgets_what_expired(table: str) -> None:
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_a_table_is_encrypted_and_forgets_what_expired(table: str) -> None:
     described = properties(table)
     assert described["SSESpecification"] == {
         "SSEEnabled": True,
         "SSEType": "KMS",
         "KMSMasterKeyId": {"Fn::GetAtt": ["StoreKey", "Arn"]},
     }
-    assert described["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert described["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    assert described["DeletionProtectionEnabled"] is True
     assert described["BillingMode"] == "PAY_PER_REQUEST"
 
 
-@pytest.mark.parametrize(("table", "in_tests"), TABLES.items())
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_records_is_recoverable_and_protected(table: str) -> None:
+    described = properties(table)
+    assert described["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert described["DeletionProtectionEnabled"] is True
+
+
+@pytest.mark.parametrize(("table", "in_tests"), ALL_TABLES.items())
 def test_a_table_has_the_keys_that_the_other_tests_work_with(table: str, in_tests: str) -> None:
     def names(keys: list[dict[str, str]]) -> tuple[str, ...]:
         assert [key["KeyType"] for key in keys] == ["HASH", "RANGE"]
@@ -129,9 +135,10 @@ def test_a_table_has_the_keys_that_the_other_tests_work_with(table: str, in_test
 
     described = properties(table)
     assert names(described["KeySchema"]) == ("pk", "sk")
-    indexes = {one["IndexName"]: names(one["KeySchema"]) for one in described["GlobalSecondaryIndexes"]}
+    indexes = {one["IndexName"]: names(one["KeySchema"]) for one in described.get("GlobalSecondaryIndexes", [])}
     assert indexes == aws._INDEXES[in_tests]
-    assert all(one["Projection"] == {"ProjectionType": "ALL"} for one in described["GlobalSecondaryIndexes"])
+    for one in described.get("GlobalSecondaryIndexes", []):
+        assert one["Projection"] == {"ProjectionType": "ALL"}
     used = {"pk", "sk"} | {attribute for keys in indexes.values() for attribute in keys}
     declared = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
     assert declared == dict.fromkeys(used, "S")
@@ -139,7 +146,8 @@ def test_a_table_has_the_keys_that_the_other_tests_work_with(table: str, in_test
 
 def test_the_stream_of_changes_carries_keys_alone() -> None:
     assert properties("GalleryTable")["StreamSpecification"] == {"StreamViewType": "KEYS_ONLY"}
-    assert "StreamSpecification" not in properties("CaseworkTable")
+    for table in ("CaseworkTable", "LimitsTable"):
+        assert "StreamSpecification" not in properties(table)
 
 
 @pytest.mark.parametrize("store", [*BUCKETS, *TABLES, "StoreKey", "MessagesKey", "LogsKey"])

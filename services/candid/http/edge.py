@@ -6,7 +6,9 @@ Not here: routes and rules. What is logged is method, route pattern, status and 
 from __future__ import annotations
 
 import json
+import os
 import time
+from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
 from traceback import extract_tb
@@ -20,9 +22,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
+from candid import settings
+from candid.access.limits import Limits
 from candid.access.principal import Permission, Principal
 from candid.aws import error_code
-from candid.errors import CandidError, DependencyUnavailable, NotFound
+from candid.errors import CandidError, DependencyUnavailable, LimitReached, NotFound
 from candid.http import problem
 from candid.settings import SettingsError
 
@@ -43,12 +47,13 @@ class Edge:
         self.api.not_found(self._no_route)
 
     def principal(self, permission: Permission) -> Principal:
-        """Who asks, allowed to do this. Raises ``NotAuthenticated`` or ``Forbidden``."""
+        """Who asks, allowed to do this; counted. Raises ``NotAuthenticated``, ``Forbidden`` or ``LimitReached``."""
         context = self.api.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
         principal = Principal.from_context(context)
         # Who got a photo link must be tellable from the log, without a name in it: the digest can be made again from a user.
         self.logger.append_keys(caller=sha256(f"{principal.agency}/{principal.user}".encode()).hexdigest()[:16])
         principal.require(permission)
+        limits().spend(principal, permission)
         return principal
 
     def query(self, name: str) -> str | None:
@@ -89,7 +94,10 @@ class Edge:
         return answer
 
     def _refuse(self, error: CandidError) -> Response[str]:
-        return self._problem(problem.document(error, self.api.lambda_context.aws_request_id))
+        if isinstance(error, LimitReached):
+            self.metrics.add_metric("LimitsReached", MetricUnit.Count, 1)
+        document = problem.document(error, self.api.lambda_context.aws_request_id)
+        return self._problem(document, problem.retry_after(error))
 
     def report(self, error: Exception) -> None:
         """Log an unforeseen failure. Its text can hold what the caller sent: its type and the places it passed are enough."""
@@ -106,21 +114,26 @@ class Edge:
 
     def _fail(self, error: Exception) -> Response[str]:
         self.report(error)
-        instance = self.api.lambda_context.aws_request_id
         if isinstance(error, SettingsError):
-            return self._problem(problem.document(DependencyUnavailable(_NOT_SET_UP), instance))
-        return self._problem(problem.internal(instance))
+            return self._refuse(DependencyUnavailable(_NOT_SET_UP))
+        return self._problem(problem.internal(self.api.lambda_context.aws_request_id))
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
         return self._refuse(NotFound("There is no such route. See the API's document for those there are."))
 
-    def _problem(self, body: dict[str, Any]) -> Response[str]:
+    def _problem(self, body: dict[str, Any], retry_after: int | None = None) -> Response[str]:
         headers = dict(_HEADERS)
-        if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = str(problem.RETRY_AFTER_SECONDS)
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
         return Response(
             status_code=body["status"], content_type=problem.CONTENT_TYPE, body=_text(body), headers=headers
         )
+
+
+@cache
+def limits() -> Limits:
+    """The limits on users and agencies, wired once a process."""
+    return Limits(settings.read(settings.LimitSettings, os.environ))
 
 
 def _text(body: dict[str, Any]) -> str:

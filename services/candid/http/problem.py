@@ -31,6 +31,7 @@ _TABLE: Final[tuple[tuple[type[errors.CandidError], Kind], ...]] = (
     (errors.ImageFormatUnsupported, Kind(415, "image-format-unsupported", "The image is of a kind that is not read")),
     (errors.UnsupportedMediaType, Kind(415, "unsupported-media-type", "The body is of a kind that is not read")),
     (errors.PhotoRefused, Kind(422, "photo-refused", "The image can't be used")),
+    (errors.LimitReached, Kind(429, "limit-reached", "As many requests as are allowed")),
     (errors.ModelUnavailable, Kind(503, "model-unavailable", "The model is not available")),
     (errors.DependencyUnavailable, Kind(503, "dependency-unavailable", "Try again later")),
 )
@@ -61,6 +62,13 @@ def document(error: errors.CandidError, instance: str | None = None) -> dict[str
     if instance:
         members["instance"] = instance
     return members
+
+
+def retry_after(error: errors.CandidError) -> int | None:
+    """Seconds after which the same request may succeed; None where waiting is of no use."""
+    if isinstance(error, errors.LimitReached):
+        return error.seconds
+    return RETRY_AFTER_SECONDS if kind_of(error).status == 503 else None
 
 
 def internal(instance: str | None) -> dict[str, Any]:
