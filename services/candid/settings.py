@@ -48,9 +48,10 @@ class IngestSettings:
 
 @dataclass(frozen=True, slots=True)
 class CaseworkSettings:
-    """Where cases, probes and stored searches are kept, and the photos that stored searches link to."""
+    """Where cases, probes and stored searches are kept; the photos that stored searches link to, and who may see them."""
 
     casework_table: str
+    gallery_table: str
     photos_bucket: str
     probes_bucket: str
 

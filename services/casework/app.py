@@ -14,10 +14,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from candid import settings
 from candid.access.principal import Permission
 from candid.casework.cases import Case, Cases
-from candid.casework.links import with_photo_links
+from candid.casework.links import PhotoLinks
 from candid.casework.policy import policy
 from candid.casework.probes import Probes
 from candid.casework.stored import StoredSearches
+from candid.gallery.sharing import Sharing
 from candid.http import cursors
 from candid.http.answers import present, upload
 from candid.http.bodies import parse_json, raw, validate
@@ -37,7 +38,7 @@ class Work:
     cases: Cases
     probes: Probes
     searches: StoredSearches
-    photos_bucket: str
+    links: PhotoLinks
 
 
 @cache
@@ -48,7 +49,7 @@ def work() -> Work:
         Cases(told.casework_table, policy()),
         Probes(told.probes_bucket),
         StoredSearches(told.casework_table),
-        told.photos_bucket,
+        PhotoLinks(told.photos_bucket, Sharing(told.gallery_table)),
     )
 
 
@@ -127,7 +128,7 @@ def get_search(search_id: str) -> Answer:
     """A stored search with fresh photo links."""
     who = edge.principal(Permission.READ_SEARCHES)
     stored = work().searches.expect(who.agency, identifier(search_id, "search"))
-    return edge.json(HTTPStatus.OK, with_photo_links(stored, work().photos_bucket, edge.photo_link_issued))
+    return edge.json(HTTPStatus.OK, work().links.put_into(stored, edge.photo_link_issued))
 
 
 def _shown(case: Case) -> dict[str, Any]:

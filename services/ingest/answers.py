@@ -7,6 +7,7 @@ from typing import Any
 
 from candid.gallery.catalog import Booking, Photo
 from candid.gallery.intake import Expected
+from candid.gallery.sharing import Share
 from candid.http.answers import present, upload
 from candid.tables import timestamp
 
@@ -44,6 +45,22 @@ def photo_upload(expected: Expected) -> dict[str, Any]:
         view=expected.photo.view.value,
         state=expected.photo.state.value,
         upload=upload(expected.upload) if expected.upload else None,
+    )
+
+
+def share(told: Share) -> dict[str, Any]:
+    """A share, in force or revoked."""
+    return present(
+        share_id=told.share_id,
+        agency=told.agency,
+        collection=told.collection,
+        reader=told.reader,
+        legal_basis=told.legal_basis,
+        state="revoked" if told.revoked_at else "in_force",
+        granted_at=timestamp(told.granted_at),
+        granted_by=told.granted_by,
+        revoked_at=timestamp(told.revoked_at) if told.revoked_at else None,
+        revoked_by=told.revoked_by,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -14,26 +15,45 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from candid import settings
 from candid.access.principal import Permission
-from candid.errors import CandidError, DependencyUnavailable, InvalidRequest
-from candid.gallery.catalog import BookingState, Catalog
+from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
+from candid.gallery.catalog import NO_SUCH_BOOKING, BookingState, Catalog
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
+from candid.gallery.sharing import Sharing
 from candid.http import cursors, problem
+from candid.http.answers import present
 from candid.http.bodies import parse_json, raw, validate
 from candid.http.edge import Edge, identifier
 from candid.idempotency import Claim
 from candid.tables import timestamp
 from ingest import answers
-from ingest.requests import BatchRequest, BookingRequest, ChangeRequest, ListQuery, PhotoRequest
+from ingest.requests import (
+    BatchRequest,
+    BookingRequest,
+    ChangeRequest,
+    ListQuery,
+    OfAgency,
+    PhotoRequest,
+    ShareQuery,
+    ShareRequest,
+)
 
 edge = Edge("ingest")
 Answer = Response[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The use cases of the function."""
+
+    intake: Intake
+    sharing: Sharing
+
+
 @cache
-def intake() -> Intake:
+def work() -> Work:
     """The use cases, wired once a process."""
     told = settings.read(settings.IngestSettings, os.environ)
-    return Intake(Catalog(told.gallery_table), told.photos_bucket)
+    return Work(Intake(Catalog(told.gallery_table), told.photos_bucket), Sharing(told.gallery_table))
 
 
 @edge.api.post("/v1/bookings")
@@ -43,7 +63,7 @@ def create_booking() -> Answer:
     event = edge.api.current_event
     request = parse_json(event, BookingRequest)
     claim = Claim.of(edge.header("Idempotency-Key"), who.agency, who.user, "createBooking", raw(event))
-    record, expected = intake().register(who.agency, request.to_domain(), claim)
+    record, expected = work().intake.register(who.agency, request.to_domain(), claim)
     edge.metrics.add_metric("BookingsRegistered", MetricUnit.Count, 1)
     return edge.json(HTTPStatus.CREATED, answers.created(record, expected))
 
@@ -76,7 +96,7 @@ def create_bookings() -> Answer:
 
 
 def _one_of_batch(agency: str, item: Any, claim: Claim | None) -> dict[str, Any]:
-    record, expected = intake().register(agency, validate(item, BookingRequest).to_domain(), claim)
+    record, expected = work().intake.register(agency, validate(item, BookingRequest).to_domain(), claim)
     return {"status": int(HTTPStatus.CREATED), "booking": answers.created(record, expected)}
 
 
@@ -89,25 +109,30 @@ def list_bookings() -> Answer:
     """The agency's bookings, newest first."""
     who = edge.principal(Permission.READ_BOOKINGS)
     query = validate(dict(edge.api.current_event.query_string_parameters or {}), ListQuery)
-    catalog = intake().catalog
+    catalog = work().intake.catalog
+    agency, collection = query.agency or who.agency, query.collection
+    if agency != who.agency:
+        # Another agency shares its collections one by one.
+        collection = collection or DEFAULT_COLLECTION
+        work().sharing.require(who.agency, agency, collection)
     if query.booking_number is not None:
-        collection = query.collection or DEFAULT_COLLECTION
-        found = catalog.find_number(who.agency, collection, query.booking_number)
-        record = catalog.get(who.agency, found) if found else None
+        found = catalog.find_number(agency, collection or DEFAULT_COLLECTION, query.booking_number)
+        record = catalog.get(agency, found) if found else None
         held = [record] if record and record.state is not BookingState.ERASED else []
         return edge.json(HTTPStatus.OK, {"bookings": [answers.booking(one, photos=False) for one in held]})
     listing = (
         "listBookings",
         who.agency,
+        agency,
         query.state,
-        query.collection,
+        collection,
         timestamp(query.booked_from) if query.booked_from else None,
         timestamp(query.booked_before) if query.booked_before else None,
     )
     page = catalog.list(
-        who.agency,
+        agency,
         state=BookingState(query.state) if query.state else None,
-        collection=query.collection,
+        collection=collection,
         booked_from=query.booked_from,
         booked_before=query.booked_before,
         limit=query.limit,
@@ -123,7 +148,14 @@ def list_bookings() -> Answer:
 def get_booking(booking_id: str) -> Answer:
     """A booking and where each of its photos stands."""
     who = edge.principal(Permission.READ_BOOKINGS)
-    record = intake().catalog.expect(who.agency, identifier(booking_id, "booking"))
+    query = validate(dict(edge.api.current_event.query_string_parameters or {}), OfAgency)
+    booking_id = identifier(booking_id, "booking")
+    agency = query.agency or who.agency
+    # Before the booking is looked for, so that who may not read it learns nothing of whether it is there.
+    work().sharing.require(who.agency, agency, query.collection)
+    record = work().intake.catalog.expect(agency, booking_id)
+    if agency != who.agency and record.collection != query.collection:
+        raise NotFound(NO_SUCH_BOOKING)
     return edge.json(HTTPStatus.OK, answers.booking(record))
 
 
@@ -134,7 +166,7 @@ def change_booking(booking_id: str) -> Answer:
     changes = parse_json(edge.api.current_event, ChangeRequest).changes()
     if not changes:
         raise InvalidRequest("Name at least one member to change: subject_id, booked_at, disposition or fields.")
-    record = intake().change(who.agency, identifier(booking_id, "booking"), changes)
+    record = work().intake.change(who.agency, identifier(booking_id, "booking"), changes)
     return edge.json(HTTPStatus.OK, answers.booking(record))
 
 
@@ -142,7 +174,7 @@ def change_booking(booking_id: str) -> Answer:
 def delete_booking(booking_id: str) -> Answer:
     """Begin a deletion."""
     who = edge.principal(Permission.WRITE_BOOKINGS)
-    record = intake().delete(who.agency, identifier(booking_id, "booking"))
+    record = work().intake.delete(who.agency, identifier(booking_id, "booking"))
     edge.metrics.add_metric("BookingsDeleted", MetricUnit.Count, 1)
     return edge.json(HTTPStatus.ACCEPTED, answers.booking(record))
 
@@ -152,8 +184,42 @@ def add_photo(booking_id: str) -> Answer:
     """A link for one more photo, or a fresh one for a photo that has not arrived."""
     who = edge.principal(Permission.WRITE_BOOKINGS)
     wanted = parse_json(edge.api.current_event, PhotoRequest).to_domain()
-    expected = intake().add_photo(who.agency, identifier(booking_id, "booking"), wanted)
+    expected = work().intake.add_photo(who.agency, identifier(booking_id, "booking"), wanted)
     return edge.json(HTTPStatus.CREATED, answers.photo_upload(expected))
+
+
+@edge.api.post("/v1/shares")
+def create_share() -> Answer:
+    """Let another agency read a collection."""
+    who = edge.principal(Permission.SHARE)
+    event = edge.api.current_event
+    new = parse_json(event, ShareRequest).to_domain()
+    claim = Claim.of(edge.header("Idempotency-Key"), who.agency, who.user, "createShare", raw(event))
+    return edge.json(HTTPStatus.CREATED, answers.share(work().sharing.grant(who, new, claim)))
+
+
+@edge.api.get("/v1/shares")
+def list_shares() -> Answer:
+    """The shares that the agency gave or was given."""
+    who = edge.principal(Permission.READ_SHARES)
+    query = validate(dict(edge.api.current_event.query_string_parameters or {}), ShareQuery)
+    listing = ("listShares", who.agency, query.direction)
+    page = work().sharing.list(
+        who.agency,
+        query.direction,
+        limit=query.limit,
+        start=cursors.decode(query.cursor, *listing) if query.cursor else None,
+    )
+    following = cursors.encode(page.next_key, *listing) if page.next_key else None
+    shares = [answers.share(one) for one in page.shares]
+    return edge.json(HTTPStatus.OK, present(shares=shares, next_cursor=following))
+
+
+@edge.api.post("/v1/shares/<share_id>/revoke")
+def revoke_share(share_id: str) -> Answer:
+    """Take a share back."""
+    who = edge.principal(Permission.SHARE)
+    return edge.json(HTTPStatus.OK, answers.share(work().sharing.revoke(who, identifier(share_id, "share"))))
 
 
 @edge.tracer.capture_lambda_handler(capture_response=False)

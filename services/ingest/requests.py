@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
-from candid.http.kinds import CollectionName, ContentType, Cursor
+from candid.gallery.sharing import Direction, NewShare
+from candid.http.kinds import AgencyName, CollectionName, ContentType, Cursor
 from candid.moments import Moment, in_order
 
 
@@ -69,9 +70,37 @@ class ChangeRequest(_Request):
         return sent
 
 
+class ShareRequest(_Request):
+    """Which collection another agency may read, and by what right."""
+
+    collection: CollectionName
+    reader: AgencyName
+    legal_basis: Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]
+
+    def to_domain(self) -> NewShare:
+        """As the rules have it."""
+        return NewShare(self.collection, self.reader, self.legal_basis)
+
+
+class ShareQuery(_Request):
+    """Which shares are listed."""
+
+    direction: Direction = Direction.GIVEN
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Cursor | None = None
+
+
+class OfAgency(_Request):
+    """Whose booking is read: the caller's agency's, or one in a collection that another shares."""
+
+    agency: AgencyName | None = None
+    collection: CollectionName = DEFAULT_COLLECTION
+
+
 class ListQuery(_Request):
     """Filters of a listing; query parameters are text."""
 
+    agency: AgencyName | None = None
     state: Literal["awaiting_photo", "received", "enrolled", "rejected", "deleting"] | None = None
     collection: CollectionName | None = None
     booked_from: Moment | None = None

@@ -16,7 +16,7 @@ from candid import settings
 from candid.access.principal import Permission
 from candid.casework.cases import Cases
 from candid.casework.examination import Examination
-from candid.casework.links import with_photo_links
+from candid.casework.links import PhotoLinks
 from candid.casework.policy import policy
 from candid.casework.probes import Probes
 from candid.casework.searches import Searches, SearchRequest
@@ -24,6 +24,7 @@ from candid.casework.stored import StoredSearches
 from candid.gallery.catalog import Catalog
 from candid.gallery.indexes import open_indexes
 from candid.gallery.outcome import Stopwatch
+from candid.gallery.sharing import Sharing
 from candid.http import multipart
 from candid.http.bodies import load_json, media_type, parse_json, raw, validate
 from candid.http.edge import Edge
@@ -40,7 +41,7 @@ class Work:
 
     searches: Searches
     examination: Examination
-    photos_bucket: str
+    links: PhotoLinks
 
 
 @cache
@@ -55,8 +56,9 @@ def work() -> Work:
         policy(),
         indexes,
         Catalog(told.gallery_table),
+        Sharing(told.gallery_table),
     )
-    return Work(searches, Examination(indexes.engine), told.photos_bucket)
+    return Work(searches, Examination(indexes.engine), PhotoLinks(told.photos_bucket, searches.sharing))
 
 
 @edge.api.post("/v1/searches")
@@ -72,7 +74,7 @@ def search() -> Answer:
     edge.metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, found)
     for part, milliseconds in watch.milliseconds.items():
         edge.metrics.add_metric(f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, milliseconds)
-    return edge.json(HTTPStatus.CREATED, with_photo_links(answered, work().photos_bucket, edge.photo_link_issued))
+    return edge.json(HTTPStatus.CREATED, work().links.put_into(answered, edge.photo_link_issued))
 
 
 def _asked() -> tuple[SearchRequest, bytes]:

@@ -12,7 +12,7 @@ from candid.casework.searches import SearchRequest
 from candid.gallery.index import Filter
 from candid.gallery.intake import DEFAULT_COLLECTION
 from candid.gallery.thresholds import Wanted
-from candid.http.kinds import CollectionName, Id
+from candid.http.kinds import AgencyName, CollectionName, Id
 from candid.moments import Moment, in_order
 
 
@@ -55,7 +55,7 @@ class ThresholdRequest(_Request):
 class FilterRequest(_Request):
     """What of the gallery is searched."""
 
-    agency: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    agency: AgencyName | None = None
     booked_from: Moment | None = None
     booked_before: Moment | None = None
 

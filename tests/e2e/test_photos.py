@@ -7,8 +7,10 @@ import uuid
 
 import numpy as np
 import pytest
+import urllib3
 from PIL import Image
 
+from candid.access.principal import Role
 from candid.cli.answers import Search
 from candid.cli.api import Api, text
 from candid.cli.problems import Refused
@@ -20,9 +22,10 @@ def agency() -> str:
     return f"agency-{uuid.uuid4().hex[:8]}"
 
 
-def search(api: Api, probe: str) -> Search:
+def search(api: Api, probe: str, of: str | None = None) -> Search:
     case = api.open_case(f"CASE-{uuid.uuid4().hex[:8]}", "criminal_investigation", "reasonable suspicion")
-    return api.search({"case_id": case.case_id, "probe": text(portrait(probe)), "probe_source": "other_still"})
+    asked = {"case_id": case.case_id, "probe": text(portrait(probe)), "probe_source": "other_still"}
+    return api.search(asked | ({"filters": {"agency": of}} if of else {}))
 
 
 def searched(api: Api, probe: str, faces: int) -> Search:
@@ -88,6 +91,27 @@ def test_two_agencies_never_see_each_other(stack: Stack) -> None:
     assert [booking.booking_id for page in one.bookings() for booking in page] == [booking_id]
     answer = searched(other, "person_a_2.jpg", 1)
     assert not answer.results[0].candidates
+
+
+def test_a_shared_collection_is_searched_by_the_other_agency_until_it_is_taken_back(stack: Stack) -> None:
+    owner, reader = agency(), agency()
+    api, other = stack.api(owner), stack.api(reader)
+    booking_id = stack.book(api, portrait("person_a_1.jpg"))
+    stack.settled(api, booking_id)
+    searched(api, "person_a_2.jpg", 1)
+    chief = stack.api(owner, Role.ADMIN)
+    share = chief.grant_share("bookings", reader, "Mutual aid agreement")
+    answer = search(other, "person_a_2.jpg", of=owner)
+    (candidate,) = answer.results[0].candidates
+    assert (answer.gallery_agency, candidate.booking_id) == (owner, booking_id)
+    assert candidate.photo_url
+    assert urllib3.request("GET", candidate.photo_url).data == portrait("person_a_1.jpg")
+    chief.revoke_share(share.share_id)
+    with pytest.raises(Refused) as refused:
+        search(other, "person_a_2.jpg", of=owner)
+    assert refused.value.status == 404
+    stored = other.client.call("GET", f"/v1/searches/{answer.search_id}")
+    assert "photo_url" not in stored["results"][0]["candidates"][0]
 
 
 def test_a_deleted_booking_is_gone_from_the_index_the_bucket_and_the_record(stack: Stack) -> None:

@@ -57,6 +57,33 @@ def test_an_empty_list_says_so_and_still_gives_the_notice(world: World, tmp_path
     assert NOTICE in ran.out
 
 
+def test_a_search_of_another_agencys_collection_says_whose_it_is(world: World, tmp_path: Path) -> None:
+    candid(*OPEN, cwd=tmp_path)
+    ran = search(tmp_path, "--of", "lane-county", "--json")
+    assert world.searches[-1]["filters"] == {"agency": "lane-county"}
+    assert ran.json["gallery_agency"] == "lane-county"
+    assert "of bookings of lane-county (every one compared)" in search(tmp_path, "--of", "lane-county").out
+    assert "of bookings (every one compared)" in search(tmp_path).out
+
+
+def test_a_collection_is_shared_listed_and_taken_back(world: World, tmp_path: Path) -> None:
+    assert "shares no collection" in candid("share", "list", *AGENCY, cwd=tmp_path).out
+    granted = candid(
+        *("share", "grant", "bookings", "--to", "lane-county", "--legal-basis", "ORS 190.010", *AGENCY, "--json"),
+        cwd=tmp_path,
+    )
+    assert granted.code == 0
+    received = candid("share", "list", "--received", "--agency", "lane-county", cwd=tmp_path)
+    for said in ("bookings", "washington-county", "in force", "ORS 190.010"):
+        assert said in received.out
+    ended = candid("share", "revoke", granted.json["share_id"], *AGENCY, cwd=tmp_path)
+    assert "revoked" in ended.out
+    assert "by chief" in ended.out
+    assert candid("share", "list", *AGENCY, "--json", cwd=tmp_path).json["shares"][0]["state"] == "revoked"
+    unknown = candid("share", "revoke", "no-such-share", *AGENCY, cwd=tmp_path)
+    assert (unknown.code, "no such share" in unknown.err) == (1, True)
+
+
 def test_all_options_of_a_search_reach_the_server(world: World, tmp_path: Path) -> None:
     candid(*OPEN, cwd=tmp_path)
     more = ["--fmr", "0.001", "--max", "5", "--face", "1", "--collection", "cold", "--all-photos"]

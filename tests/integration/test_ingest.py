@@ -25,9 +25,9 @@ BOOKING = {"booking_number": "2026-000123", "subject_id": "S-77", "booked_at": "
 @pytest.fixture
 def clerk() -> Iterator[Caller]:
     with stores():
-        app.intake.cache_clear()
+        app.work.cache_clear()
         yield Caller(app.handler)
-    app.intake.cache_clear()
+    app.work.cache_clear()
 
 
 def other(clerk: Caller, **changes: str) -> Caller:
@@ -256,7 +256,8 @@ def test_a_forged_cursor_is_refused(clerk: Caller) -> None:
         {"booked_before": "20260101"},
         {"limit": "0"},
         {"state": "erased"},
-        {"agency": "lane-county"},
+        {"agency": "Lane County"},
+        {"officer": "clerk.1"},
     ],
 )
 def test_a_filter_that_nothing_can_pass_is_refused(clerk: Caller, query: dict[str, str]) -> None:

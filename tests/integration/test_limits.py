@@ -35,10 +35,10 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             ("AGENCY_RECORDS_PER_HOUR", 6),
         ):
             monkeypatch.setenv(variable, str(most))
-        for made in (edge.limits, casework_app.work, ingest_app.intake):
+        for made in (edge.limits, casework_app.work, ingest_app.work):
             made.cache_clear()
         yield
-        for made in (edge.limits, casework_app.work, ingest_app.intake):
+        for made in (edge.limits, casework_app.work, ingest_app.work):
             made.cache_clear()
 
 

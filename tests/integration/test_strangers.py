@@ -43,6 +43,9 @@ TABLE: Final[dict[str, tuple[int, frozenset[Role]]]] = {
     "changeBooking": (200, CLERKS),
     "deleteBooking": (202, CLERKS),
     "addPhoto": (201, CLERKS),
+    "createShare": (201, frozenset({ADMIN})),
+    "revokeShare": (200, frozenset({ADMIN})),
+    "listShares": (200, READERS | {ADMIN}),
     "listBookings": (200, ALL),
     "getBooking": (200, ALL),
     "openCase": (201, CASEWORKERS),
@@ -63,6 +66,7 @@ NAMING: Final = {
     "deleteBooking": "booking_id",
     "addPhoto": "booking_id",
     "getBooking": "booking_id",
+    "revokeShare": "share_id",
     "closeCase": "case_id",
     "getCase": "case_id",
     "search": "case_id",
@@ -106,11 +110,20 @@ class County:
         assert answer.status == 201, answer
         return str(answer.body["booking_id"])
 
+    def share(self) -> str:
+        """One that no other test revokes."""
+        administrator = Caller(ingest_app.handler, AGENCY, "chief", "admin")
+        answer = administrator("POST", "/v1/shares", self.body("createShare", {}))
+        assert answer.status == 201, answer
+        return str(answer.body["share_id"])
+
     def things(self, operation: str) -> dict[str, str]:
         """What the operation names, in being and of this agency; what it changes is made for it."""
         named = {"case_id": self.case_id, "search_id": self.search_id}
         if NAMING.get(operation) == "booking_id":
             named["booking_id"] = self.booking()
+        if operation == "revokeShare":
+            named["share_id"] = self.share()
         if operation == "closeCase":
             named["case_id"] = self.gallery.case(f"CR-{next(self.numbers)}-{uuid.uuid4()}")
         return named
@@ -125,6 +138,11 @@ class County:
             "createBookings": {"bookings": [booking]},
             "changeBooking": {"disposition": "acquitted"},
             "addPhoto": {"content_type": "image/jpeg"},
+            "createShare": {
+                "collection": "bookings",
+                "reader": f"agency-{uuid.uuid4().hex[:8]}",
+                "legal_basis": "ORS 190.010",
+            },
             "openCase": case,
             "createProbe": {"content_type": "image/jpeg"},
             "search": request(named.get("case_id", NOTHING)),
@@ -137,14 +155,14 @@ class County:
 @pytest.fixture(scope="module")
 def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
     with gallery(tmp_path_factory.mktemp("strangers")) as made:
-        ingest_app.intake.cache_clear()
+        ingest_app.work.cache_clear()
         subject = f"S-{uuid.uuid4()}"
         made.enrol("person_a_1", subject)
         case_id = made.case("2026-CR-1")
         found = search(made, request(case_id))
         assert found.status == 201
         yield County(made, subject, case_id, found.body["search_id"])
-        ingest_app.intake.cache_clear()
+        ingest_app.work.cache_clear()
 
 
 def ask(county: County, operation: Operation, who: Caller, named: dict[str, str]) -> Answer:

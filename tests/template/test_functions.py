@@ -55,6 +55,7 @@ REMINDERS = {
     "ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", "reminded_at"]},
     "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
 }
+SHARES = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["READER#*"]}}
 DROPPED = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["DEADLETTERS"]}}
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
 IN_THE_VPC = {
@@ -80,6 +81,7 @@ MAY = {
         "*": TRACES,
         "LimitsTable": {"dynamodb:UpdateItem"},
         "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "GalleryTable, shares alone": {"dynamodb:GetItem"},
         "CaseworkTable/index/by-agency": {"dynamodb:Query"},
         "CaseworkTable/index/by-officer": {"dynamodb:Query"},
         "CaseworkTable/index/by-case": {"dynamodb:Query"},
@@ -94,6 +96,7 @@ MAY = {
         "LimitsTable": {"dynamodb:UpdateItem"},
         "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
         "GalleryTable": {"dynamodb:Query"},
+        "GalleryTable, shares alone": {"dynamodb:GetItem"},
         "PhotosBucket/*": {"s3:GetObject", "s3:GetObjectVersion"},
         "ProbesBucket/*": {"s3:GetObject", "s3:PutObject"},
         "ProbesBucket": {"s3:ListBucket"},
@@ -249,6 +252,8 @@ def test_a_function_may_do_what_the_table_says_and_nothing_else(name: str) -> No
             where = place(resource)
             if statement.get("Condition") == REMINDERS:
                 where += ", reminders alone"
+            elif statement.get("Condition") == SHARES:
+                where += ", shares alone"
             elif statement.get("Condition") == DROPPED:
                 where += ", dropped letters alone"
             elif "Condition" in statement:

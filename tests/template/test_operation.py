@@ -105,7 +105,7 @@ def test_logs_are_kept_as_long_as_the_parameter_says_and_encrypted(name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("queue", "way"), zip(DEAD_LETTER_QUEUES, ("photos", "photo-events", "changes", "events"), strict=True)
+    ("queue", "way"), list(zip(DEAD_LETTER_QUEUES, ("photos", "photo-events", "changes", "events"), strict=True))
 )
 def test_an_alarm_rings_for_the_first_message_that_was_put_aside_and_says_what_to_run(queue: str, way: str) -> None:
     alarm = _alarm("ApproximateNumberOfMessagesVisible", QueueName={"Fn::GetAtt": [queue, "QueueName"]})

@@ -35,6 +35,8 @@ class Permission(enum.Enum):
     SEARCH = "search the gallery"
     READ_SEARCHES = "read stored searches"
     EXAMINE = "compare or detect faces"
+    SHARE = "share collections with other agencies"
+    READ_SHARES = "see which collections are shared"
 
 
 _MAY: Mapping[Role, frozenset[Permission]] = {
@@ -47,6 +49,7 @@ _MAY: Mapping[Role, frozenset[Permission]] = {
             Permission.SEARCH,
             Permission.READ_SEARCHES,
             Permission.EXAMINE,
+            Permission.READ_SHARES,
         }
     ),
     Role.EXAMINER: frozenset(
@@ -56,6 +59,7 @@ _MAY: Mapping[Role, frozenset[Permission]] = {
             Permission.SEARCH,
             Permission.READ_SEARCHES,
             Permission.EXAMINE,
+            Permission.READ_SHARES,
         }
     ),
     Role.SUPERVISOR: frozenset(
@@ -66,11 +70,16 @@ _MAY: Mapping[Role, frozenset[Permission]] = {
             Permission.SEARCH,
             Permission.READ_SEARCHES,
             Permission.EXAMINE,
+            Permission.READ_SHARES,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.READ_BOOKINGS, Permission.READ_CASES, Permission.READ_SEARCHES}),
+    Role.AUDITOR: frozenset(
+        {Permission.READ_BOOKINGS, Permission.READ_CASES, Permission.READ_SEARCHES, Permission.READ_SHARES}
+    ),
     # An administrator runs the system and its gallery, and has no business in anybody's case.
-    Role.ADMIN: frozenset({Permission.WRITE_BOOKINGS, Permission.READ_BOOKINGS}),
+    Role.ADMIN: frozenset(
+        {Permission.WRITE_BOOKINGS, Permission.READ_BOOKINGS, Permission.SHARE, Permission.READ_SHARES}
+    ),
 }
 
 
@@ -81,11 +90,6 @@ class Principal:
     agency: str
     user: str
     roles: frozenset[Role]
-
-    @property
-    def visible_agencies(self) -> tuple[str, ...]:
-        """The agencies whose data this caller may see; its own comes first."""
-        return (self.agency,)
 
     def require(self, permission: Permission) -> None:
         """Raise ``Forbidden`` unless one of the roles allows it."""

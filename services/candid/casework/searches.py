@@ -21,7 +21,7 @@ from candid.casework.cases import Cases
 from candid.casework.policy import Policy
 from candid.casework.probes import Probes
 from candid.casework.stored import StoredSearches, search_pk
-from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest, NotFound
+from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest
 from candid.faces import image as images
 from candid.faces.detector import Detection
 from candid.faces.registry import ModelCard
@@ -32,6 +32,7 @@ from candid.gallery.index import Filter, Partition
 from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.search import GallerySearch
+from candid.gallery.sharing import Sharing
 from candid.gallery.thresholds import Default, Threshold, Wanted
 from candid.gallery.transaction import write_all
 from candid.idempotency import Claim
@@ -45,7 +46,8 @@ FaceChoice = Literal["only", "largest", "all"] | int
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What an officer asks. Exactly one of ``probe`` (bytes) and ``probe_id``; ``max_candidates`` None: the policy's default."""
+    """What an officer asks. Exactly one of ``probe`` (bytes) and ``probe_id``; ``max_candidates`` None: the policy's default;
+    ``agency`` is whose collection is searched, None: the officer's own."""
 
     case_id: str
     probe_source: str
@@ -70,6 +72,7 @@ class Searches:
     policy: Policy
     indexes: Indexes
     catalog: Catalog
+    sharing: Sharing
 
     def make(
         self, who: Principal, asked: SearchRequest, claim: Claim | None = None, watch: Stopwatch | None = None
@@ -77,7 +80,8 @@ class Searches:
         """Search, store, and answer (without photo links). The same claim again is the same search. ``watch`` learns how long
         each part took: case, face, index, records, store.
 
-        Raises ``NotFound`` (case, probe), ``Conflict`` (case closed), ``PolicyRefusal``, ``InvalidRequest``, ``PhotoRefused``.
+        Raises ``NotFound`` (case, probe, collection of another agency), ``Conflict`` (case closed), ``PolicyRefusal``,
+        ``InvalidRequest``, ``PhotoRefused``.
         """
         if claim and (earlier := claim.earlier_result(self.stored.table)):
             return self.stored.expect(who.agency, earlier)
@@ -88,7 +92,8 @@ class Searches:
         current = self.indexes.serving()
         engine, gallery = current.engine, GallerySearch(current.index, self.catalog, watch)
         most = self._allowed(asked, engine.card)
-        partitions = _partitions(who, asked)
+        gallery_agency = asked.agency or who.agency
+        self.sharing.require(who.agency, gallery_agency, asked.collection)
         data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
         with watch.part("face"):
             pixels = images.decode(data)
@@ -97,7 +102,7 @@ class Searches:
             templates = engine.templates(pixels, [face for _, face in chosen])
         found = [
             gallery.find(
-                partitions,
+                [Partition(gallery_agency, asked.collection)],
                 template,
                 threshold=lambda searched: self._threshold(asked.threshold, searched, engine.card),
                 most=most,
@@ -114,6 +119,7 @@ class Searches:
             "agency": who.agency,
             "officer": who.user,
             "searched_at": timestamp(now()),
+            "gallery_agency": gallery_agency,
             "collection": asked.collection,
             "probe_id": probe_id,
             "probe_source": asked.probe_source,
@@ -203,15 +209,6 @@ class Searches:
                 "The case was closed while the search was made. The search was not stored; its probe expires."
             ) from None
         return body
-
-
-def _partitions(who: Principal, asked: SearchRequest) -> tuple[Partition, ...]:
-    agencies = who.visible_agencies
-    if asked.agency is not None:
-        if asked.agency not in agencies:
-            raise NotFound("There is no such agency, or none whose gallery you may search.")
-        agencies = (asked.agency,)
-    return tuple(Partition(agency, asked.collection) for agency in agencies)
 
 
 def _content_type(data: bytes) -> str:

@@ -111,6 +111,28 @@ class CasePage(Answer):
     next_cursor: str | None = None
 
 
+class Share(Answer):
+    """That an agency may read another's collection; or might, until it was revoked."""
+
+    share_id: str
+    agency: str
+    collection: str
+    reader: str
+    legal_basis: str
+    state: str
+    granted_at: AwareDatetime
+    granted_by: str
+    revoked_at: AwareDatetime | None = None
+    revoked_by: str | None = None
+
+
+class SharePage(Answer):
+    """A page of shares."""
+
+    shares: tuple[Share, ...]
+    next_cursor: str | None = None
+
+
 class ProbeUpload(Answer):
     """A probe's id and the link to upload it by."""
 
@@ -208,6 +230,8 @@ class Search(Answer):
 
     search_id: str
     case_id: str
+    agency: str
+    gallery_agency: str
     collection: str
     searched_at: AwareDatetime
     model: Model

@@ -93,6 +93,25 @@ class Api:
         """Close a case; closing again is the same."""
         return self._ask(answers.Case, "POST", f"/v1/cases/{_part(case_id)}/close")
 
+    def grant_share(self, collection: str, reader: str, legal_basis: str) -> answers.Share:
+        """Let another agency read a collection."""
+        body = {"collection": collection, "reader": reader, "legal_basis": legal_basis}
+        return self._ask(answers.Share, "POST", "/v1/shares", body, once=True)
+
+    def shares(self, direction: str) -> Iterator[tuple[answers.Share, ...]]:
+        """The shares that the agency gave (``given``) or was given (``received``) a page at a time, newest first."""
+        query: dict[str, str | int | None] = {"direction": direction, "limit": PAGE}
+        while True:
+            page = self._ask(answers.SharePage, "GET", "/v1/shares", query=query)
+            yield page.shares
+            if not page.next_cursor:
+                return
+            query["cursor"] = page.next_cursor
+
+    def revoke_share(self, share_id: str) -> answers.Share:
+        """Take a share back; revoking again is the same."""
+        return self._ask(answers.Share, "POST", f"/v1/shares/{_part(share_id)}/revoke")
+
     def probe_link(self, content_type: str) -> answers.ProbeUpload:
         """A link for a probe that is too large for a request."""
         return self._ask(answers.ProbeUpload, "POST", "/v1/probes", {"content_type": content_type})

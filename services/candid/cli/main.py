@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from candid.cli import config, output
-from candid.cli.commands import case, compare, detect, doctor, import_, index, redrive, search, status, token
+from candid.cli.commands import case, compare, detect, doctor, import_, index, redrive, search, share, status, token
 from candid.cli.rendering.refusals import as_json, explained
 from candid.errors import CandidError
 
@@ -57,6 +57,7 @@ app.command("status", short_help="What runs, and where bookings stand")(status.c
 app.command("token", short_help="A bearer token for the local stack")(token.command)
 app.command("doctor", short_help="What is missing on this machine")(doctor.command)
 app.add_typer(case.app, name="case", short_help="Open, show, list and close cases")
+app.add_typer(share.app, name="share", short_help="For administrators: let other agencies read a collection")
 app.add_typer(index.app, name="index", short_help="For operators: make, fill, verify and purge the index")
 app.add_typer(redrive.app, name="redrive", short_help="For operators: what failed for good, and the way back")
 

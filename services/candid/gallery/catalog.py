@@ -27,6 +27,7 @@ from candid.tables import Item, cancelled_by, from_item, is_condition_failure, k
 
 MAX_PHOTOS: Final = 8
 """Of one booking."""
+NO_SUCH_BOOKING: Final = "There is no such booking, or it is not one that you may see."
 
 
 class View(enum.StrEnum):
@@ -221,7 +222,7 @@ class Catalog:
         """The booking, or ``NotFound`` for one that is not there, erased, or another agency's."""
         booking = self.get(agency, booking_id)
         if booking is None or booking.state is BookingState.ERASED:
-            raise NotFound("There is no such booking, or it is not one that you may see.")
+            raise NotFound(NO_SUCH_BOOKING)
         return booking
 
     def find_number(self, agency: str, collection: str, booking_number: str) -> str | None:

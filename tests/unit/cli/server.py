@@ -58,6 +58,7 @@ class World:
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbers: dict[tuple[str, str, str], str] = field(default_factory=dict)
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shares: dict[str, dict[str, Any]] = field(default_factory=dict)
     searches: list[dict[str, Any]] = field(default_factory=list)
     probes: dict[str, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -189,6 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
             case ["POST", "cases", case_id, "close"]:
                 self._case(case_id).update(state="closed", closed_at="2026-03-02T09:00:00Z", closed_by="clerk.1")
                 return 200, self._case(case_id), "Case"
+            case ["POST", "shares"]:
+                return 201, self._share(agency, _checked(body, "ShareRequest")), "Share"
+            case ["GET", "shares"]:
+                side = "agency" if query["direction"] == "given" else "reader"
+                return 200, {"shares": [one for one in world.shares.values() if one[side] == agency]}, "SharePage"
+            case ["POST", "shares", share_id, "revoke"]:
+                if share_id not in world.shares:
+                    raise Refusal(404, "There is no such share, or it is not one that you gave.")
+                ended = {"state": "revoked", "revoked_at": "2026-03-02T09:00:00Z", "revoked_by": "chief"}
+                world.shares[share_id].update(ended)
+                return 200, world.shares[share_id], "Share"
             case ["POST", "probes"]:
                 _checked(body, "ProbeRequest")
                 probe_id = str(uuid.uuid4())
@@ -307,6 +319,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.held.cases[case_id] = {**wanted, **opened, "opened_at": "2026-03-01T08:00:00Z"}
         return self.held.cases[case_id]
 
+    def _share(self, agency: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        assert self.headers["Idempotency-Key"]
+        share = {**wanted, "share_id": str(uuid.uuid4()), "agency": agency, "state": "in_force", "granted_by": "chief"}
+        self.held.shares[share["share_id"]] = share | {"granted_at": "2026-03-01T08:00:00Z"}
+        return self.held.shares[share["share_id"]]
+
     def _case(self, case_id: str) -> dict[str, Any]:
         if case_id not in self.held.cases:
             raise Refusal(404, "There is no such case, or it is not one that you may see.")
@@ -326,6 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
             "agency": agency,
             "officer": "clerk.1",
             "searched_at": "2026-03-01T08:05:00Z",
+            "gallery_agency": wanted.get("filters", {}).get("agency", agency),
             "collection": wanted.get("collection", "bookings"),
             "probe_source": wanted["probe_source"],
             "model": {"id": "sface", "calibration": CALIBRATION},

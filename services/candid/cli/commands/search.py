@@ -32,6 +32,14 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="The gallery to search; bookings if not given.", show_default=False),
     ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGENCY",
+            help="Whose collection: that of another agency which shares it (candid share list --received).",
+            show_default=False,
+        ),
+    ] = None,
     fmr: Annotated[
         float | None,
         typer.Option(
@@ -97,6 +105,7 @@ def command(
     request |= _threshold(fmr, similarity, expected_false_candidates)
     request |= {"collection": collection, "max_candidates": maximum, "face": face_choice(face)}
     filters = {
+        "agency": of,
         "booked_from": _bound(booked_from, "--booked-from"),
         "booked_before": _bound(booked_before, "--booked-before"),
     }

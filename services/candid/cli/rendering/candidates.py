@@ -19,12 +19,12 @@ def search(told: Search, *, links: bool) -> list[RenderableType]:
     """What was searched, the candidates of each face, and the notice. ``links`` adds the photos' addresses."""
     how = "every one compared" if told.exact else "by an approximate index"
     parts: list[RenderableType] = [
-        Text(f"Searched {plural(told.gallery_size, 'face')} of {told.collection} ({how}) with {told.model.id}."),
+        Text(f"Searched {plural(told.gallery_size, 'face')} of {_gallery(told)} ({how}) with {told.model.id}."),
         Text(f"Threshold: {_threshold(told.threshold)}."),
     ]
     if not told.gallery_size:
         parts.append(
-            Text("Nothing was searched: the collection holds no face of yours, or none of the days asked for.")
+            Text("Nothing was searched: the collection holds no face of that agency, or none of the days asked for.")
         )
     for result in told.results:
         parts += _result(result, several=len(told.results) > 1, links=links)
@@ -77,6 +77,11 @@ def _result(result: FaceResult, *, several: bool, links: bool) -> list[Renderabl
             if one.photo_url
         ]
     return parts
+
+
+def _gallery(told: Search) -> str:
+    whose = "" if told.gallery_agency == told.agency else f" of {told.gallery_agency}"
+    return f"{told.collection}{whose}"
 
 
 def _threshold(applied: Threshold) -> str:
