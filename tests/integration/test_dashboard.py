@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics.provider import cold_start
 from botocore.exceptions import EndpointConnectionError
 
 from authorizer import app as authorizer_app
+from candid.http import edge
 from tests.contract.events import photo_batch
 from tests.gateway import Context
 from tests.integration.embedding import grey, station
@@ -70,9 +71,12 @@ def test_every_metric_of_the_dashboard_is_one_that_a_function_emits(
         (third,) = here.register(number="3")
         here.put(third, portrait("person_b_1"))
         assert len(here.arrive(third)) == 1
-    with gallery(tmp_path / "search") as made:
+    with gallery(tmp_path / "search", USER_FACES_PER_HOUR="1") as made:
+        edge.limits.cache_clear()
         made.enrol("person_a_1", "A")
         assert search(made, request(made.case())).status == 201
+        assert search(made, request(made.case("2026-CR-2"))).status == 429
+    edge.limits.cache_clear()
     with pytest.raises(Exception, match="Unauthorized"):
         authorizer_app.handler({"authorizationToken": "no"}, Context())  # type: ignore[arg-type]
     said = set(emitted(capsys.readouterr().out))

@@ -92,6 +92,8 @@ def test_a_reader_searches_what_is_shared_and_nothing_else(two: Two) -> None:
     assert (candidate["agency"], candidate["booking_id"]) == (AGENCY, two.bookings)
     assert candidate["photo_url"]
     assert two.search(collection="juveniles").status == 404
+    (summary,) = two.reader.casework("GET", "/v1/searches").body["searches"]
+    assert summary["gallery_agency"] == AGENCY
 
 
 def test_sharing_is_of_one_way_and_for_one_reader(two: Two) -> None:

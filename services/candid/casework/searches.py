@@ -20,7 +20,7 @@ from candid.casework import answer
 from candid.casework.cases import Cases
 from candid.casework.policy import Policy
 from candid.casework.probes import Probes
-from candid.casework.stored import StoredSearches, search_pk
+from candid.casework.stored import SUMMARY, StoredSearches, search_pk
 from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest
 from candid.faces import image as images
 from candid.faces.detector import Detection
@@ -169,7 +169,7 @@ class Searches:
         if len(text.encode()) > MAX_ANSWER_BYTES:
             raise InvalidRequest("The answer is too long to be stored. Search fewer faces, or ask for a shorter list.")
         candidates = sum(len(result["candidates"]) for result in body["results"])
-        item = {
+        item: dict[str, Any] = {
             "pk": search_pk(who.agency, body["search_id"]),
             "sk": "SEARCH",
             "answer": text,
@@ -180,10 +180,7 @@ class Searches:
             "agency_officer": f"{who.agency}#SEARCH#{who.user}",
             "agency_case": f"{who.agency}#{body['case_id']}",
             "at": f"{body['searched_at']}#{body['search_id']}",
-            **{
-                name: body[name]
-                for name in ("search_id", "case_id", "officer", "searched_at", "collection", "probe_source")
-            },
+            **{name: body[name] for name in SUMMARY if name in body},
         }
         writes: list[Any] = [
             self.cases.check_open(who.agency, body["case_id"]),

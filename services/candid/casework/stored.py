@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from candid import aws
 from candid.aws import dependency
 from candid.errors import NotFound
 from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, key, timestamp
+
+SUMMARY: Final = (
+    *("search_id", "case_id", "officer", "searched_at"),
+    *("gallery_agency", "collection", "probe_source", "candidates"),
+)
+"""What a listing shows of a search: members of its item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,7 @@ class StoredSearches:
             high=timestamp(searched_before) if searched_before else LAST,
             equals={"officer": officer} if case_id and officer else {},
         ).page(limit, start)
-        members = ("search_id", "case_id", "officer", "searched_at", "collection", "probe_source", "candidates")
-        return SearchPage(tuple({name: item[name] for name in members} for item in items), next_key)
+        return SearchPage(tuple({name: item[name] for name in SUMMARY if name in item} for item in items), next_key)
 
 
 def search_pk(agency: str, search_id: str) -> str:
