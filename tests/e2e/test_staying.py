@@ -69,6 +69,7 @@ def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(
     assert own.settled(api, another).state == "enrolled"
 
 
+@only_embedded
 def test_a_photo_that_arrived_while_it_was_being_stopped_is_enrolled_after_the_next_start(own: Stack) -> None:
     own.up()
     api = own.api("lakeside-pd")
@@ -217,6 +218,7 @@ def test_fresh_starts_with_an_empty_gallery(own: Stack) -> None:
     assert search(own.api("lakeside-pd")).gallery_size == 0
 
 
+@only_embedded
 def test_a_taken_port_is_one_sentence_and_nothing_is_left_running(own: Stack) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", int(own.environment["CANDID_AWS_PORT"])))

@@ -14,6 +14,7 @@ from candid.gallery.index import Entry, Filter, VectorIndex
 from tests import opensearch
 from tests.benchmarks.distractors import distractors
 from tests.contract.vector_index import BOOKINGS, DAY, DIMENSION, OTHERS, VectorIndexContract, congruence, identity
+from tests.hostile.size import tries
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def test_every_call_agrees_with_the_plainest_index_there_is(major: int, exactly:
     )
     case = machine.TestCase()
     case.settings = settings(
-        max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=tries(5, 50), stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
     )
     case.runTest()
 
