@@ -96,3 +96,13 @@ def test_a_retry_with_a_new_boundary_is_the_same_search(made: Gallery, members: 
     assert (again.status, again.body["search_id"]) == (201, first.body["search_id"])
     other = [parts[0], ('name="probe"; filename="p.jpg"', portrait("impostor_2"))]
     assert send(made, form(*other), **key).status == 409
+
+
+@pytest.mark.parametrize("length", [71, 5_000])
+def test_a_boundary_that_no_form_may_have_is_the_callers_fault(made: Gallery, members: bytes, length: int) -> None:
+    boundary = "x" * length
+    answer = send(made, form(('name="request"', members), boundary=boundary), boundary)
+    assert (answer.status, answer.body["detail"]) == (
+        400,
+        "The form's Content-Type must name a boundary of 1 to 70 characters.",
+    )

@@ -15,6 +15,8 @@ from candid.errors import InvalidRequest, UnsupportedMediaType
 MAX_BODY_BYTES: Final = 6_291_456
 """AWS Lambda's limit for a synchronous invocation, base64 included."""
 
+_LONGEST_NAME: Final = 100
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -59,13 +61,20 @@ def validate(value: Any, model: type[Model]) -> Model:
     except ValidationError as error:
         fields = [
             {
-                "field": ".".join(str(part) for part in item["loc"]) or "(body)",
+                "field": _shown(".".join(str(part) for part in item["loc"])) or "(body)",
                 "problem": _problem(item["type"], item["msg"]),
             }
             for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
         ]
     first = fields[0]
     raise InvalidRequest(f"The request is not valid: {first['field']}: {first['problem']}.", fields=fields)
+
+
+def _shown(name: str) -> str:
+    """A member's name as an answer can hold it: short, and of printable characters alone. Where there is no such member, the name
+    is what somebody sent: control characters would reach a terminal, and half a surrogate pair is no UTF-8."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name[:_LONGEST_NAME])
+    return shown + "…" * (len(name) > _LONGEST_NAME)
 
 
 def _problem(kind: str, message: str) -> str:

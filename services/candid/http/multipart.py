@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
@@ -12,6 +12,9 @@ from python_multipart.multipart import parse_options_header
 from candid.errors import InvalidRequest
 from candid.http.bodies import MAX_BODY_BYTES
 
+_LONGEST_BOUNDARY: Final = 70
+"""RFC 2046, 5.1.1. The parser takes some more, and fails at many more."""
+
 
 def parse(content_type: str, body: bytes, names: Collection[str]) -> Mapping[str, bytes]:
     """The parts of a form by name. Raises ``InvalidRequest`` unless it has each of ``names`` once and nothing else."""
@@ -19,8 +22,8 @@ def parse(content_type: str, body: bytes, names: Collection[str]) -> Mapping[str
         raise InvalidRequest("The body is too large.")
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
-    if not boundary:
-        raise InvalidRequest("The form's Content-Type names no boundary.")
+    if not boundary or len(boundary) > _LONGEST_BOUNDARY:
+        raise InvalidRequest(f"The form's Content-Type must name a boundary of 1 to {_LONGEST_BOUNDARY} characters.")
     parts: list[tuple[str, bytes]] = []
 
     def field(one: Any) -> None:
