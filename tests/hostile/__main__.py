@@ -1,4 +1,4 @@
-"""The full form: as many tries as the acceptance asks for, with the figures printed. Takes about half an hour."""
+"""The full form: as many tries as the acceptance asks for, with the figures printed. Takes about two hours."""
 
 from __future__ import annotations
 

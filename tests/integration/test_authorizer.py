@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +20,9 @@ from candid.access.principal import Role
 from candid.access.tokens import TokenVerifier
 from candid.errors import DependencyUnavailable
 from tests.gateway import Context
+from tests.issuer import Issuer, issuing
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:abc123/candid/POST/v1/searches"
-
-
-class Issuer:
-    """A token issuer: a key pair and an HTTP endpoint for its public half."""
-
-    def __init__(self, folder: Path) -> None:
-        self.keys = LocalKeys.load_or_create(folder)
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps(issuer.keys.jwks()).encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def token(self, **changes: Any) -> str:
-        now = int(time.time())
-        claims = {
-            "iss": self.url,
-            "aud": "candid",
-            "sub": "det.lee",
-            "agency": "washington-county",
-            "roles": ["investigator"],
-            "iat": now,
-            "exp": now + 3600,
-        } | changes
-        claims = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(claims, self.keys._private, algorithm="RS256", headers={"kid": self.keys.key_id})
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +32,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def issuer(keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    running = Issuer(keys)
-    monkeypatch.setenv("TOKEN_ISSUER", running.url)
-    monkeypatch.setenv("TOKEN_JWKS_URL", f"{running.url}/.well-known/jwks.json")
-    monkeypatch.setenv("TOKEN_AUDIENCE", "candid")
-    monkeypatch.setenv("USAGE_KEY_PREFIX", "candid-usage-plan-candid-")
-    app.told.cache_clear()
-    app.verifier.cache_clear()
-    yield running
-    app.told.cache_clear()
-    app.verifier.cache_clear()
-    running.server.shutdown()
-    running.server.server_close()
+def issuer(keys: Path) -> Iterator[Issuer]:
+    with issuing(keys) as running:
+        yield running
 
 
 def authorize(token: str) -> dict[str, Any]:

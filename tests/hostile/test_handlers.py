@@ -1,0 +1,285 @@
+"""Invocations such as no gateway should make, straight into the functions that answer requests: valid bodies with something
+broken, bytes, nesting, ids of every kind, headers that contradict each other. None fails a function, and every refusal is a
+problem document.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import unicodedata
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from candid.access.principal import Role
+from casework import app as casework_app
+from ingest import app as ingest_app
+from search import app as search_app
+from tests.conftest import MEASURED
+from tests.contract.openapi import document, validator
+from tests.gateway import Context
+from tests.hostile.size import tries
+from tests.integration.gallery import AGENCY, encoded, gallery
+from tests.portraits import portrait
+
+pytestmark = pytest.mark.slow
+
+HANDLERS: Final = {"ingest": ingest_app.handler, "casework": casework_app.handler, "search": search_app.handler}
+NUMBER: Final = tries(600, 80_000)
+"""Of invocations, one a case."""
+
+ODD_TEXT: Final = [
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "../../etc/passwd",
+    "..%2f..%2fetc",
+    "%00",
+    "‮gnirts",
+    "é" * 128,
+    unicodedata.normalize("NFD", "é" * 128),
+    "\ud800",
+    "👮" * 64,
+    "x" * 100_000,
+    "' OR 1=1 --",
+    "${jndi:ldap://x}",
+    "{{7*7}}",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59.999999-14:00",
+    "2026-02-30T00:00:00Z",
+    "2026-03-01T10:00:00+25:00",
+    "2026-03-01T10:00:00",
+    "2026-W10-1T10:00:00Z",
+    "NaN",
+    "null",
+]
+ODD_VALUES: Final = [
+    *ODD_TEXT,
+    *(None, True, False, 0, -1, 1e308, -1e308, float("nan"), float("inf"), 2**63, -(2**63), 10**400, 1e-400),
+    *([], {}, [[]], [{}] * 200, {"": ""}, {"__proto__": {}}, {"a": {"b": {"c": {}}}}),
+]
+IDS: Final = [str(uuid.UUID(int=0)), str(uuid.uuid4()), str(uuid.uuid4()).upper(), "{%s}" % uuid.UUID(int=0), *ODD_TEXT]  # noqa: UP031
+RAW: Final = [
+    b"",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"1e999",
+    b"{",
+    b"{}{}",
+    b"\xff\xfe{\x00}\x00",
+    b"\xef\xbb\xbf{}",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b'{"number": "a", "number": "b", "purpose": "criminal_investigation", "legal_basis": "x"}',
+    b'{"number": "\\ud800", "purpose": "criminal_investigation", "legal_basis": "x"}',
+    b"--x\r\nContent-Disposition: form-data; name=request\r\n\r\n{}\r\n",
+    b'--x\r\nContent-Disposition: form-data; name=probe; filename="../../x"\r\n\r\n\xff\xd8\r\n--x--',
+]
+TYPES: Final = [
+    "application/json",
+    "application/json; charset=utf-7",
+    "APPLICATION/JSON",
+    "text/plain",
+    "multipart/form-data",
+    "multipart/form-data; boundary=x",
+    "multipart/form-data; boundary=" + "x" * 5_000,
+    "multipart/mixed; boundary=x",
+    "",
+    "\0",
+]
+
+
+@dataclass
+class World:
+    """The functions over stores that hold a booking, a case and a search."""
+
+    made: dict[str, str]
+    answered: Counter[int] = field(default_factory=Counter)
+
+    def bodies(self) -> dict[str, Any]:
+        """A valid body of each operation that has one."""
+        booking = {
+            "booking_number": str(uuid.uuid4()),
+            "subject_id": "S-1",
+            "booked_at": "2026-03-01T10:00:00Z",
+            "collection": "bookings",
+            "fields": {"facility": "annex"},
+            "photos": [{"content_type": "image/jpeg", "view": "frontal", "sha256": "0" * 64}],
+        }
+        image = encoded(portrait("person_a_2")[:3_000])
+        return {
+            "createBooking": booking,
+            "createBookings": {"bookings": [booking]},
+            "changeBooking": {"disposition": "acquitted", "subject_id": "S-2", "booked_at": "2026-03-01T10:00:00Z"},
+            "addPhoto": {"content_type": "image/jpeg", "view": "frontal"},
+            "createShare": {"collection": "bookings", "reader": "lane-county", "legal_basis": "ORS 190.010"},
+            "openCase": {"number": "1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"},
+            "createProbe": {"content_type": "image/jpeg"},
+            "search": {
+                "case_id": self.made["case_id"],
+                "probe_source": "surveillance_still",
+                "probe": image,
+                "collection": "bookings",
+                "filters": {"agency": AGENCY, "booked_from": "2026-01-01T00:00:00Z"},
+                "threshold": {"fmr": 1e-4},
+                "max_candidates": 5,
+                "per_subject": True,
+                "face": "only",
+            },
+            "compare": {"image_a": image, "image_b": image, "face": 0},
+            "detect": {"image": image},
+        }
+
+
+OPERATIONS: Final = [
+    (told["operationId"], method.upper(), path, told["x-candid-function"])
+    for path, methods in document()["paths"].items()
+    for method, told in methods.items()
+    if isinstance(told, dict) and "operationId" in told
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with gallery(tmp_path_factory.mktemp("handlers")) as made:
+        ingest_app.work.cache_clear()
+        booking_id = made.enrol("person_a_1", "S-1")
+        yield World({"booking_id": booking_id, "case_id": made.case(), "search_id": str(uuid.uuid4())})
+        ingest_app.work.cache_clear()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every member below ``value``."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in members:
+        yield (*path, name)
+        yield from places(member, (*path, name))
+
+
+def changed(value: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    """A copy in which ``change(parent, name)`` was made at ``path``."""
+    copy = json.loads(json.dumps(value))
+    parent = copy
+    for name in path[:-1]:
+        parent = parent[name]
+    change(parent, path[-1])
+    return copy
+
+
+@st.composite
+def broken(draw: st.DrawFn, body: Any) -> bytes:
+    """``body`` with one to three things broken, or other bytes altogether."""
+    kind = draw(st.sampled_from(["member", "member", "member", "bytes", "raw", "anything"]))
+    if kind == "raw" or body is None:
+        return draw(st.sampled_from(RAW))
+    if kind == "anything":
+        return draw(st.binary(max_size=200))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(list(places(body)) or [("x",)]))
+        what = draw(st.sampled_from(["replace", "remove", "add", "list"]))
+        odd = draw(st.sampled_from(ODD_VALUES) | st.text(max_size=20) | st.integers() | st.floats())
+
+        def change(parent: Any, name: Any, what: str = what, odd: Any = odd) -> None:
+            if what == "remove" and isinstance(parent, dict):
+                parent.pop(name, None)
+            elif what == "add" and isinstance(parent, dict):
+                parent[str(odd)[:50]] = odd
+            else:
+                parent[name] = [odd] if what == "list" else odd
+
+        body = changed(body, path, change)
+    data = json.dumps(body).encode("utf-8", "surrogatepass")
+    if kind == "bytes" and data:
+        place = draw(st.integers(0, len(data) - 1))
+        data = data[:place] + draw(st.binary(min_size=1, max_size=3)) + data[place + draw(st.integers(0, 3)) :]
+    return data
+
+
+@st.composite
+def invocations(draw: st.DrawFn, bodies: dict[str, Any], made: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """The function and an event for it."""
+    operation, method, route, function = draw(st.sampled_from(OPERATIONS))
+    path = route
+    for name in ("booking_id", "case_id", "search_id", "share_id"):
+        if f"{{{name}}}" in route:
+            value = draw(st.sampled_from([made.get(name, "x")] * 20 + IDS) | st.text(max_size=40))
+            path = path.replace(f"{{{name}}}", value)
+    data = draw(broken(bodies.get(operation)))
+    coded = draw(st.sampled_from([False, False, True]))
+    text = (
+        base64.b64encode(data).decode()
+        if coded
+        else data.decode("utf-8", "surrogatepass" if data.isascii() else "replace")
+    )
+    if coded and draw(st.booleans()):
+        text = text[:-1] + draw(st.sampled_from(["", "=", "*", "é"]))
+    headers = {"Content-Type": draw(st.sampled_from([*["application/json"] * 40, *TYPES]))}
+    if draw(st.booleans()):
+        headers["Idempotency-Key"] = draw(
+            st.sampled_from(["k", "", "x" * 129, "é", "a b", "\0"]) | st.text(max_size=10)
+        )
+    names = st.sampled_from(
+        ["limit", "cursor", "state", "collection", "agency", "booked_from", "booked_before", "officer"]
+    )
+    texts = st.sampled_from([one for one in ODD_TEXT if len(one) < 1_000] + ["0", "-1", "1e3", "101", "e30", "open"])
+    query = draw(st.none() | st.dictionaries(names | st.text(max_size=8), texts | st.text(max_size=30), max_size=3))
+    everybody = {"agency": AGENCY, "user": "u", "roles": " ".join(Role)}
+    nobody = [None, {}, {"agency": "A B", "user": "u"}, {"agency": AGENCY}, {"agency": 1, "user": None}]
+    authorizer = draw(st.sampled_from([*[everybody] * 45, *nobody]))
+    event = {
+        "resource": route,
+        "path": path,
+        "httpMethod": method,
+        "headers": draw(st.sampled_from([headers, headers, headers, None])),
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
+        "pathParameters": None,
+        "requestContext": {"requestId": str(uuid.uuid4()), "httpMethod": method, "authorizer": authorizer},
+        "body": draw(st.sampled_from([text, text, text, None])),
+        "isBase64Encoded": coded,
+    }
+    return function, event
+
+
+def test_whatever_a_function_is_handed_it_answers_and_never_with_5xx(
+    world: World, record_property: Callable[[str, str], None]
+) -> None:
+    @settings(
+        max_examples=NUMBER,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+        database=None,
+    )
+    @given(invocation=invocations(world.bodies(), world.made))
+    def handed(invocation: tuple[str, dict[str, Any]]) -> None:
+        function, event = invocation
+        told = HANDLERS[function](event, Context())
+        json.dumps(told, ensure_ascii=False).encode()  # As Lambda's runtime hands it on.
+        status = int(told["statusCode"])
+        assert status < 500, told["body"]
+        world.answered[status] += 1
+        answer = json.loads(told["body"])
+        if status >= 400:
+            validator("Problem").validate(answer)
+            assert answer["detail"].endswith(".")
+            assert answer["detail"].isprintable()
+            assert len(answer["detail"]) < 500
+        for item in answer.get("results", []) if "bookings" in event["path"] else []:
+            assert item["status"] < 500, item
+
+    handed()
+    told = ", ".join(f"{count:,} × {status}" for status, count in sorted(world.answered.items()))
+    record_property(
+        MEASURED, f"Invocations with something broken: {sum(world.answered.values()):,} tried, none of 5xx: {told}."
+    )
