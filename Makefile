@@ -1,7 +1,7 @@
 # Candid's commands. `make` alone lists them. Each does its own set-up; all they make lies in .venv, .venv-sam, .build and .candid.
 # Written for make 3.81 too, which macOS has: a recipe's lines are shells of their own.
 .DEFAULT_GOAL := help
-.PHONY: help run stop logs opensearch test test-fast check install image build clean distclean
+.PHONY: help run stop logs opensearch test test-fast check install lock sbom image build clean distclean
 
 PYTHON ?= python3.11
 PY := .venv/bin/python
@@ -39,13 +39,22 @@ test: check ## Set up, check statically, run every test
 test-fast: install ## Set up, run the tests that take seconds
 	@exec $(PY) -m pytest $(TOGETHER) -m "not slow" -q
 
-check: install .venv-sam/bin/python ## Set up, check statically: style, types, template
+check: install .venv-sam/bin/python ## Set up, check statically: style, types, template, supply
+	@$(PY) $(INSTALL) supply
 	@.venv-sam/bin/python $(INSTALL) sam
 	@exec bash infra/local/checks.sh
 
 install: $(PY) ## Set up and start nothing
 	@$(PY) $(INSTALL) --editable test deepface
 	@$(PY) -m infra.models.fetch
+
+lock: $(PY) ## Pin the requirements of every set again, with what they bring and their hashes
+	@$(PY) $(INSTALL) supply
+	@exec $(PY) -m infra.supply.locks
+
+sbom: $(PY) ## List what the functions' zip and image are made of (CycloneDX) in .build/sbom
+	@$(PY) $(INSTALL) --editable local supply
+	@exec $(PY) -m infra.supply.sbom
 
 build: $(PY) ## Build the functions that never see a face into .build/functions
 	@$(PY) $(INSTALL) --editable local

@@ -33,7 +33,7 @@ def handler(event: Any, context: Any) -> Any:
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=left / 1000) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=left / 1000) as answer:  # noqa: S310  # nosec B310
             return json.load(answer)
     except urllib.error.HTTPError as error:
         kind = json.loads(error.read() or b"{}").get("errorType", "Unknown")

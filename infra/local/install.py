@@ -1,14 +1,14 @@
-"""Fills a virtual environment from pinned requirements, once: ``python install.py [--editable] SET…``.
+"""Fills a virtual environment from locked requirements, once: ``python install.py [--editable] SET…``.
 
-A set is a file of infra/requirements. What was installed is noted in the environment with the files' digest, so that a second
-run has nothing to do and a changed file is installed again. Needs the standard library alone.
+A set is a file of infra/requirements/locked: each package with its hashes, and nothing else is installed. What was installed is
+noted in the environment with the file's digest, so that a second run has nothing to do and a changed file is installed again.
+Needs the standard library alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +24,7 @@ _SAID: Final = {
     "test": "installing the test tools",
     "deepface": "installing DeepFace on ONNX Runtime",
     "tensorflow": "installing TensorFlow (large)",
+    "supply": "installing what pins, audits and lists",
     "sam": "installing SAM's command line, for validation alone",
 }
 
@@ -35,12 +36,12 @@ def main() -> int:
     parser.add_argument("--editable", action="store_true", help="the project itself too")
     asked = parser.parse_args()
     for name in asked.sets:
-        path = CHECKOUT / "infra" / "requirements" / f"{name}.txt"
+        path = CHECKOUT / "infra" / "requirements" / "locked" / f"{name}.txt"
         stamp = _stamp(name, path)
         if stamp.exists():
             continue
         with step(_SAID.get(name, f"installing {name}")):
-            failed = _pip("install", "--requirement", str(path))
+            failed = _pip("install", "--no-deps", "--require-hashes", "--requirement", str(path))
         if failed:
             return _complain(failed)
         for old in stamp.parent.glob(f"installed-{name}-*"):
@@ -69,10 +70,7 @@ def _stamp(name: str, path: Path) -> Path:
 
 
 def _digest(path: Path) -> str:
-    """Of the file and of every file that it includes."""
-    text = path.read_text(encoding="utf-8")
-    included = [_digest(path.parent / name) for name in re.findall(r"^-r (\S+)", text, re.MULTILINE)]
-    return hashlib.sha256("\0".join([text, sys.version, *included]).encode()).hexdigest()
+    return hashlib.sha256(path.read_bytes() + sys.version.encode()).hexdigest()
 
 
 def _complain(words: str) -> int:

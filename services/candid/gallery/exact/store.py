@@ -239,7 +239,7 @@ def _places(db: sqlite3.Connection, part: int, ids: Sequence[UUID]) -> dict[UUID
         some = wanted[start : start + _ONE_QUERY]
         marks = ",".join("?" * len(some))
         rows = db.execute(
-            f"SELECT id, place FROM entry WHERE part = ? AND id IN ({marks})",  # noqa: S608 (question marks only)
+            f"SELECT id, place FROM entry WHERE part = ? AND id IN ({marks})",  # noqa: S608  # nosec B608 - question marks only
             (part, *(identity.bytes for identity in some)),
         )
         found.update((UUID(bytes=identity), place) for identity, place in rows.fetchall())
