@@ -1,8 +1,9 @@
 """Events that Candid publishes, and how it reads those that it gets. Ids only: no name, number, subject or template.
 
 Published on Candid's own bus with the source ``candid``; at least once, so a subscriber treats an event that it knows as
-heard. Read: S3's events as EventBridge puts them into the queue, and records of the gallery table's stream (KEYS_ONLY).
-Not here: what is done about them (``candid.gallery.enrolment``).
+heard. Each has ``correlation_id``, by which the request or event that led to it is found in the logs. Read: S3's events as
+EventBridge puts them into the queue, and records of the gallery table's stream (KEYS_ONLY). Not here: what is done about them
+(``candid.gallery.enrolment``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from candid import aws
 from candid.aws import dependency
+from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable
 
 SOURCE: Final = "candid"
@@ -65,9 +67,8 @@ Event = PhotoEnrolled | PhotoRejected | BookingErased
 
 def publish(bus: str, event: Event) -> None:
     """Put ``event`` on the bus. Raises ``DependencyUnavailable`` when the bus does not take it."""
-    publish_again(
-        bus, event.detail_type, {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
-    )
+    detail = {**dataclasses.asdict(event), "correlation_id": correlation_id()}
+    publish_again(bus, event.detail_type, {name: value for name, value in detail.items() if value is not None})
 
 
 def publish_again(bus: str, detail_type: str, detail: Mapping[str, str]) -> None:
@@ -91,11 +92,13 @@ class MalformedEvent(CandidError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectHint:
-    """Something happened to an object: look at it. ``sequencer`` orders the hints of one key (``is_newer``)."""
+    """Something happened to an object: look at it. ``sequencer`` orders the hints of one key (``is_newer``); ``event_id`` is the
+    event's own."""
 
     bucket: str
     key: str
     sequencer: str | None
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class _Detail(_Received):
 
 
 class _StoreEvent(_Received):
+    id: str | None = None
     source: str
     detail_type: str = Field(alias="detail-type")
     detail: _Detail
@@ -163,7 +167,7 @@ def object_hint(body: str) -> ObjectHint | None:
     stored = event.detail.object
     ordered = stored.sequencer is not None and _SEQUENCER.fullmatch(stored.sequencer) is not None
     # One of another form tells no order; the hint is as good without it.
-    return ObjectHint(event.detail.bucket.name, stored.key, stored.sequencer if ordered else None)
+    return ObjectHint(event.detail.bucket.name, stored.key, stored.sequencer if ordered else None, event.id)
 
 
 def item_hint(record: Mapping[str, Any]) -> ItemHint:

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from candid import aws
 from candid.aws import dependency, error_code
+from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
 from candid.gallery.catalog import booking_ref
@@ -59,12 +60,18 @@ class TooLittleTime(DependencyUnavailable):
 
 def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """One S3 event: look at the photo. What raises comes again; the last time it goes to the dead letters, with the reason."""
+    with following(None):
+        _look(record, lambda_context)
+
+
+def _look(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         hint = object_hint(record.body)
         if hint is None or hint.bucket != work().bucket:
             logger.warning("event of another kind or bucket ignored", extra={"message_id": record.message_id})
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return
+        follow(hint.event_id)
         outcome = work().enrolment.reconcile_key(hint.key, _deadline(lambda_context), hint.sequencer)
     except Exception as error:
         _report_failure(error, message_id=record.message_id)
@@ -79,6 +86,11 @@ def on_message(record: SQSRecord, lambda_context: LambdaContext) -> None:
 
 def on_change(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
     """One record of the stream: let index and bucket follow the booking's change. What raises comes again."""
+    with following(record.event_id):
+        _follow_up(record, lambda_context)
+
+
+def _follow_up(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
     try:
         hint = item_hint(record.raw_event)
         booking = booking_ref(hint.pk) if hint.sk == "CHANGE" else None
@@ -121,7 +133,7 @@ def _bring_again(receipt_handle: str, seconds: int) -> None:
 
 def _report(what: str, outcome: Outcome, **ids: str) -> None:
     spent = {part: round(milliseconds, 1) for part, milliseconds in outcome.milliseconds.items()}
-    about: dict[str, object] = {"kind": outcome.kind.value, **ids}
+    about: dict[str, object] = {"kind": outcome.kind.value, "correlation_id": correlation_id(), **ids}
     if outcome.reason:
         about["reason"] = outcome.reason
     if spent:
@@ -140,7 +152,12 @@ def _report(what: str, outcome: Outcome, **ids: str) -> None:
 
 def _report_failure(error: Exception, **ids: str | None) -> None:
     places = [f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    about: dict[str, object] = {"error": type(error).__name__, "places": places, **ids}
+    about: dict[str, object] = {
+        "error": type(error).__name__,
+        "places": places,
+        "correlation_id": correlation_id(),
+        **ids,
+    }
     if isinstance(error, CandidError | SettingsError):
         about["sentence"] = str(error)  # Candid's own; a library's text can hold what was in the photo or the message.
     if isinstance(error, ClientError):

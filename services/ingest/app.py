@@ -89,7 +89,7 @@ def create_bookings() -> Answer:
         except Exception as error:
             # The bookings before this one are registered, and their links must reach the caller.
             edge.report(error)
-            results.append(_refused(problem.internal(edge.api.lambda_context.aws_request_id)))
+            results.append(_refused(problem.internal(edge.request_id)))
     registered = sum(result["status"] == HTTPStatus.CREATED for result in results)
     edge.metrics.add_metric("BookingsRegistered", MetricUnit.Count, registered)
     return edge.json(HTTPStatus.OK, {"results": results})

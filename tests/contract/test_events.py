@@ -18,15 +18,14 @@ def hint(event: dict[str, Any]) -> events.ObjectHint | None:
     return events.object_hint(json.dumps(event))
 
 
-def test_an_object_created_event_names_bucket_key_and_sequencer() -> None:
-    assert hint(object_created(KEY, bucket="photos", sequencer="617f08299329d189")) == events.ObjectHint(
-        "photos", KEY, "617f08299329d189"
-    )
+def test_an_object_created_event_names_bucket_key_sequencer_and_itself() -> None:
+    event = object_created(KEY, bucket="photos", sequencer="617f08299329d189")
+    assert hint(event) == events.ObjectHint("photos", KEY, "617f08299329d189", event["id"])
 
 
 def test_an_event_reads_the_same_with_and_without_a_version_id() -> None:
     with_version = object_created(KEY, version_id="IYV3p45BT0ac8hjHg1houSdS1a", sequencer="617f08299329d189")
-    without = object_created(KEY, version_id=None, sequencer="617f08299329d189")
+    without = object_created(KEY, version_id=None, sequencer="617f08299329d189") | {"id": with_version["id"]}
     assert hint(with_version) == hint(without)
 
 

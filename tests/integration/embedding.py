@@ -53,6 +53,8 @@ class Wire:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.published: list[tuple[str, dict[str, Any]]] = []
+        self.followed: list[str | None] = []
+        """The ``correlation_id`` of each that was published, which tells of the way there and not of what was said."""
         self.kill_before: int | None = None
         self.hooks: dict[str, Any] = {}
         self.lock = threading.RLock()
@@ -68,7 +70,9 @@ class Wire:
         if name == "PutEvents":
             for entry in args[-1]["Entries"]:
                 assert (entry["Source"], entry["EventBusName"]) == ("candid", EVENT_BUS)
-                self.published.append((entry["DetailType"], json.loads(entry["Detail"])))
+                detail = json.loads(entry["Detail"])
+                self.followed.append(detail.pop("correlation_id", None))
+                self.published.append((entry["DetailType"], detail))
         return answer
 
 

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from candid import aws
 from candid.aws import dependency
+from candid.correlation import correlation_id
 from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.gallery.photos import PhotoKey
 from candid.gallery.transaction import write_all
@@ -82,7 +83,8 @@ class BookingFull(Conflict):
 class Photo:
     """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
     hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed;
-    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970)."""
+    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the request
+    (or event) that announced it."""
 
     photo_id: str
     view: View
@@ -102,6 +104,7 @@ class Photo:
     sequencer: str | None = None
     updated_at: datetime | None = None
     held_until: float | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Booking:
     revision: int = 0
     change: str | None = None
     changed_at: datetime | None = None
+    change_request_id: str | None = None
 
     def key_of(self, photo_id: str) -> PhotoKey:
         """Where the photo lies."""
@@ -402,6 +406,7 @@ class Catalog:
             },
         }
         note = {"pk": pk, "sk": "CHANGE", "nonce": str(uuid.uuid4()), "at": timestamp(now())}
+        note |= {"request_id": requested} if (requested := correlation_id()) else {}
         try:
             write_all([{"Update": update}, {"Put": {"TableName": self.table, "Item": to_item(note)}}])
         except ClientError as error:
@@ -465,6 +470,7 @@ def _photo_item(booking: Booking, photo: Photo) -> Item:
         "content_type": photo.content_type,
         "expected_sha256": photo.expected_sha256,
         "updated_at": timestamp(now()),
+        "request_id": correlation_id(),
     }
 
 
@@ -490,6 +496,7 @@ def booking_of(items: Sequence[Item]) -> Booking | None:
         revision=record.get("revision", 0),
         change=note["nonce"] if note else None,
         changed_at=moment(note["at"]) if note else None,
+        change_request_id=note.get("request_id") if note else None,
     )
 
 
@@ -514,4 +521,5 @@ def photo_of(item: Item) -> Photo:
         sequencer=item.get("sequencer"),
         updated_at=moment(item["updated_at"]) if "updated_at" in item else None,
         held_until=item["lease_until"] / 1000 if "lease_until" in item else None,
+        request_id=item.get("request_id"),
     )

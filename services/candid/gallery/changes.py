@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from candid import correlation
 from candid.gallery.catalog import GONE_STATES, BookingState, Catalog
 from candid.gallery.erasure import Erasure
 from candid.gallery.index import Partition
@@ -31,6 +32,7 @@ class Changes:
         booking = self.catalog.get(agency, booking_id)
         if booking is None or (booking.change is None and booking.state is not BookingState.DELETING):
             return Outcome(Kind.NOTHING)
+        correlation.follow(booking.change_request_id)
         if booking.state in GONE_STATES:
             self.erasure.erase(agency, booking_id, until)
             return Outcome(Kind.ERASED)

@@ -31,7 +31,7 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from candid import events, storage
+from candid import correlation, events, storage
 from candid.errors import DependencyUnavailable, ImageTooLarge
 from candid.gallery import adoption, strays
 from candid.gallery.adoption import Adoption
@@ -94,6 +94,7 @@ class Enrolment:
                 if found is None:
                     continue
                 booking, photo = found
+                correlation.follow(photo.request_id)
                 if self._covers(photo, sequencer):
                     return Outcome(Kind.UNCHANGED, milliseconds=watch.milliseconds)
                 expected = str(key.face_id(photo.expected_sha256, 0)) if photo.expected_sha256 else None

@@ -22,12 +22,14 @@ from opensearchpy import (
     NotFoundError,
     OpenSearch,
     SSLError,
+    Transport,
     TransportError,
     Urllib3AWSV4SignerAuth,
 )
 from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import OpenSearchException
 
+from candid.correlation import correlation_id
 from candid.errors import DependencyUnavailable
 from candid.settings import OpenSearchSettings, SettingsError
 
@@ -62,6 +64,15 @@ class PartAway(DependencyUnavailable):
     """A part of the index did not answer, or not in time: its shard is lost, moves, or only starts."""
 
 
+class _Followed(Transport):
+    """Requests that say what they are for: OpenSearch shows the id in its tasks and slow logs."""
+
+    def perform_request(self, *args: Any, **kwargs: Any) -> Any:
+        if (followed := correlation_id()) is not None:
+            kwargs["headers"] = {**(kwargs.get("headers") or {}), "X-Opaque-Id": followed}
+        return super().perform_request(*args, **kwargs)
+
+
 @cache
 def connect(told: OpenSearchSettings) -> OpenSearch:
     """The process's client, one however often it is asked for. Raises ``SettingsError``; connects on first use."""
@@ -88,6 +99,7 @@ def connect(told: OpenSearchSettings) -> OpenSearch:
         retry_on_status=(502, 503, 504),
         http_compress=False,
         pool_maxsize=10,
+        transport_class=_Followed,
         **options,
     )
 
