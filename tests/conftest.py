@@ -24,6 +24,7 @@ and kill nodes by the dozen."""
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist's own, which reads the marks.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, so that what its fixtures start is started once."""
     root = Path(__file__).parent
@@ -31,6 +32,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(root)
         group = next((name for folder, name in _TOGETHER.items() if path.is_relative_to(folder)), str(path))
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """On several processes, see that tests do stay together: else each process would start every node and stack of its own."""
+    apart = [item.nodeid for item in session.items if "@" not in item.nodeid]
+    if getattr(session.config.option, "loadgroup", False) and apart:
+        raise pytest.UsageError(
+            f"pytest-xdist does not keep {apart[0]} and others together with this version of pytest."
+        )
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
