@@ -88,6 +88,8 @@ def test_roles_of_other_systems_are_left_out(issuer: Issuer) -> None:
     [
         {"exp": 1},
         {"exp": None},
+        {"exp": str(int(time.time()) + 100)},
+        {"iat": str(int(time.time()))},
         {"iat": None},
         {"iat": int(time.time()) + 3600},
         {"exp": int(time.time()) + 13 * 3600},
@@ -136,7 +138,10 @@ def test_a_key_id_that_the_issuer_does_not_publish_is_refused(issuer: Issuer, ki
     assert refused(jwt.encode(claims, issuer.keys._private, algorithm="RS256", headers={"kid": kid}))
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "Bearer a.b.c", "Bearer " + "x" * 10_000])
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic abc", "Bearer a.b.c", "Bearer é", "Bearer \ud800", "Bearer " + "x" * 10_000],
+)
 def test_a_header_that_holds_no_token_is_refused(issuer: Issuer, header: str) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(header)

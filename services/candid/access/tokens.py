@@ -35,8 +35,8 @@ class TokenVerifier:
         Raises ``NotAuthenticated`` for a token that is not valid now (the sentence says why), ``DependencyUnavailable`` when
         the issuer's keys can't be fetched.
         """
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise NotAuthenticated("The token is too long.")
+        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+            raise NotAuthenticated(f"A token has at most {MAX_TOKEN_LENGTH:,} characters, all of them ASCII.")
         try:
             key = self._keys.get_signing_key_from_jwt(token)
             claims: dict[str, Any] = jwt.decode(
@@ -58,7 +58,12 @@ class TokenVerifier:
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    if claims["exp"] - claims["iat"] > MAX_LIFETIME_SECONDS:
+    expires, issued = claims["exp"], claims["iat"]
+    # PyJWT takes "1795741774" for a number too.
+    if not isinstance(expires, int | float) or not isinstance(issued, int | float):
+        raise NotAuthenticated("The token's times (claims exp and iat) must be numbers: seconds since 1970.")
+    # A sum: the difference of a fraction and an integer of hundreds of digits is none that a float can hold.
+    if expires > issued + MAX_LIFETIME_SECONDS:
         raise NotAuthenticated("The token lives longer than 12 hours. Get one with a shorter life.")
     agency, user, roles = claims.get("agency"), claims["sub"], claims.get("roles")
     if not isinstance(agency, str) or not AGENCY.fullmatch(agency):
