@@ -33,7 +33,10 @@ def decode(cursor: str, *listing: str | None) -> dict[str, Any]:
         raise wrong from None
     if not isinstance(value, dict) or value.get("of") != _mark(listing) or not isinstance(value.get("key"), dict):
         raise wrong
-    if not all(isinstance(text, str) and text for text in value["key"].values()):
+    # Keys are of printable ASCII alone. DynamoDB fails at half a surrogate pair, not as at a key that it does not have.
+    if not all(
+        isinstance(text, str) and text and text.isascii() and text.isprintable() for text in value["key"].values()
+    ):
         raise wrong
     return {name: {"S": text} for name, text in value["key"].items()}
 
