@@ -106,3 +106,13 @@ def test_a_boundary_that_no_form_may_have_is_the_callers_fault(made: Gallery, me
         400,
         "The form's Content-Type must name a boundary of 1 to 70 characters.",
     )
+
+
+def test_nothing_of_a_form_that_cant_be_read_is_logged(
+    made: Gallery, members: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The parser warns of what it does not know by quoting it; a file is often named as the person that it shows."""
+    head = b'--line\r\nContent-Disposition: form-data; name="probe"; filename="jane-recognisable.jpg"\r\n'
+    for unknown in (b"Content-Transfer-Encoding: jane-recognisable\r\n", b"jane-recognisable\xff: x\r\n"):
+        assert send(made, head + unknown + b"\r\n\xff\r\n--line--").status == 400
+    assert "jane-recognisable" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from python_multipart.multipart import parse_options_header
 
 from candid.errors import InvalidRequest
 from candid.http.bodies import MAX_BODY_BYTES
+
+# The parser warns of what it can't read by quoting it: headers of a part, with a file's name.
+logging.getLogger("python_multipart.multipart").disabled = True
 
 _LONGEST_BOUNDARY: Final = 70
 """RFC 2046, 5.1.1. The parser takes some more, and fails at many more."""
