@@ -82,11 +82,16 @@ class Booking(Answer):
     photos: tuple[Photo, ...] = ()
 
 
-class BookingPage(Answer):
+class Page(Answer):
+    """A page of a listing; ``next_cursor`` is None on the last."""
+
+    next_cursor: str | None = None
+
+
+class BookingPage(Page):
     """A page of bookings."""
 
     bookings: tuple[Booking, ...]
-    next_cursor: str | None = None
 
 
 class Case(Answer):
@@ -104,11 +109,10 @@ class Case(Answer):
     closed_by: str | None = None
 
 
-class CasePage(Answer):
+class CasePage(Page):
     """A page of cases."""
 
     cases: tuple[Case, ...]
-    next_cursor: str | None = None
 
 
 class Share(Answer):
@@ -126,11 +130,10 @@ class Share(Answer):
     revoked_by: str | None = None
 
 
-class SharePage(Answer):
+class SharePage(Page):
     """A page of shares."""
 
     shares: tuple[Share, ...]
-    next_cursor: str | None = None
 
 
 class ProbeUpload(Answer):

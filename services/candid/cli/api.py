@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -22,6 +22,8 @@ PAGE: Final = 100
 """The most records that a listing gives at once."""
 
 A = TypeVar("A", bound=answers.Answer)
+P = TypeVar("P", bound=answers.Page)
+T = TypeVar("T")
 
 
 class Api:
@@ -61,14 +63,9 @@ class Api:
             "booking_number": booking_number,
             "booked_from": moment(booked_from) if booked_from else None,
             "booked_before": moment(booked_before) if booked_before else None,
-            "limit": PAGE,
         }
-        while True:
-            page = self._ask(answers.BookingPage, "GET", "/v1/bookings", query=query)
+        for page in self._pages(answers.BookingPage, "/v1/bookings", query):
             yield page.bookings
-            if not page.next_cursor:
-                return
-            query["cursor"] = page.next_cursor
 
     def open_case(self, number: str, purpose: str, legal_basis: str) -> answers.Case:
         """Open a case."""
@@ -81,13 +78,8 @@ class Api:
 
     def cases(self, *, state: str | None = None, officer: str | None = None) -> Iterator[tuple[answers.Case, ...]]:
         """The agency's cases a page at a time, newest first."""
-        query: dict[str, str | int | None] = {"state": state, "officer": officer, "limit": PAGE}
-        while True:
-            page = self._ask(answers.CasePage, "GET", "/v1/cases", query=query)
+        for page in self._pages(answers.CasePage, "/v1/cases", {"state": state, "officer": officer}):
             yield page.cases
-            if not page.next_cursor:
-                return
-            query["cursor"] = page.next_cursor
 
     def close_case(self, case_id: str) -> answers.Case:
         """Close a case; closing again is the same."""
@@ -100,13 +92,8 @@ class Api:
 
     def shares(self, direction: str) -> Iterator[tuple[answers.Share, ...]]:
         """The shares that the agency gave (``given``) or was given (``received``) a page at a time, newest first."""
-        query: dict[str, str | int | None] = {"direction": direction, "limit": PAGE}
-        while True:
-            page = self._ask(answers.SharePage, "GET", "/v1/shares", query=query)
+        for page in self._pages(answers.SharePage, "/v1/shares", {"direction": direction}):
             yield page.shares
-            if not page.next_cursor:
-                return
-            query["cursor"] = page.next_cursor
 
     def revoke_share(self, share_id: str) -> answers.Share:
         """Take a share back; revoking again is the same."""
@@ -129,6 +116,15 @@ class Api:
         """Find the faces of an image."""
         return self._ask(answers.Detections, "POST", "/v1/detections", {"image": text(image)})
 
+    def _pages(self, kind: type[P], path: str, query: Mapping[str, str | int | None]) -> Iterator[P]:
+        asked: dict[str, str | int | None] = {**query, "limit": PAGE}
+        while True:
+            page = self._ask(kind, "GET", path, query=asked)
+            yield page
+            if not page.next_cursor:
+                return
+            asked["cursor"] = page.next_cursor
+
     def _ask(
         self,
         kind: type[A],
@@ -148,6 +144,16 @@ class Api:
                 f"The answer of {method} {path} is not one that this version of candid reads. Are both of one version?",
                 status=200,
             ) from None
+
+
+def first(pages: Iterable[Sequence[T]], limit: int) -> tuple[list[T], bool]:
+    """The first ``limit`` of what the pages hold, and whether there are more; no page is asked for that is not needed."""
+    found: list[T] = []
+    for page in pages:
+        found += page
+        if len(found) > limit:
+            break
+    return found[:limit], len(found) > limit
 
 
 def moment(when: datetime) -> str:

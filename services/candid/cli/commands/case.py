@@ -9,7 +9,7 @@ import typer
 
 from candid.access.principal import Role
 from candid.cli.answers import Case
-from candid.cli.api import Api
+from candid.cli.api import Api, first
 from candid.cli.options import Agency, CaseState, Json, User
 from candid.cli.output import Output
 from candid.cli.problems import NotThere
@@ -89,12 +89,7 @@ def list_(
 ) -> None:
     """List the agency's cases, newest first."""
     out = Output(as_json=json)
-    found: list[Case] = []
-    for page in _connect(agency, user, out).cases(state=state, officer=officer):
-        found += page
-        if len(found) > limit:
-            break
-    shown, more = found[:limit], len(found) > limit
+    shown, more = first(_connect(agency, user, out).cases(state=state, officer=officer), limit)
     out.show(*rendering.cases(shown, more=more))
     out.finish({"cases": [one.as_json() for one in shown], "more": more})
 

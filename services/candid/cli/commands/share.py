@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from candid.access.principal import Role
-from candid.cli.answers import Share
-from candid.cli.api import Api
+from candid.cli.api import Api, first
 from candid.cli.options import Agency, Json, User
 from candid.cli.output import Output
 from candid.cli.rendering import shares as rendering
@@ -61,12 +60,7 @@ def list_(
 ) -> None:
     """List shares, newest first, revoked ones too."""
     out = Output(as_json=json)
-    found: list[Share] = []
-    for page in _connect(agency, user, out).shares("received" if received else "given"):
-        found += page
-        if len(found) > limit:
-            break
-    shown, more = found[:limit], len(found) > limit
+    shown, more = first(_connect(agency, user, out).shares("received" if received else "given"), limit)
     out.show(*rendering.shares(shown, received=received, more=more))
     out.finish({"shares": [one.as_json() for one in shown], "more": more})
 
