@@ -40,7 +40,6 @@ test-fast: install ## Set up, run the tests that take seconds
 	@exec $(PY) -m pytest $(TOGETHER) -m "not slow" -q
 
 check: install .venv-sam/bin/python ## Set up, check statically: style, types, template, supply
-	@$(PY) $(INSTALL) supply
 	@.venv-sam/bin/python $(INSTALL) sam
 	@exec bash infra/local/checks.sh
 

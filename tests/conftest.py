@@ -36,8 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """On several processes, see that tests do stay together: else each process would start every node and stack of its own."""
-    apart = [item.nodeid for item in session.items if "@" not in item.nodeid]
-    if getattr(session.config.option, "loadgroup", False) and apart:
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    if apart := [item.nodeid for item in session.items if "@" not in item.nodeid]:
         raise pytest.UsageError(
             f"pytest-xdist does not keep {apart[0]} and others together with this version of pytest."
         )

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Final
+from typing import Any, Final
 
 from infra.supply.locks import CHECKOUT, lock, normal, pins
 
@@ -80,10 +80,15 @@ def packages() -> Iterator[Licence]:
         yield Licence(name, version, LOOKED_UP.get(name) or _of(name), CARRIED.get(name))
 
 
+def default_weights() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``models.toml`` says of the default detector and model."""
+    told = tomllib.loads((CHECKOUT / "services" / "candid" / "faces" / "models.toml").read_text(encoding="utf-8"))
+    return told["detector"], told["models"]["sface"]
+
+
 def weights() -> Iterator[Licence]:
     """Of the default detector and model."""
-    told = tomllib.loads((CHECKOUT / "services" / "candid" / "faces" / "models.toml").read_text(encoding="utf-8"))
-    for one in (told["detector"], told["models"]["sface"]):
+    for one in default_weights():
         yield Licence(one["weights"], one["sha256"][:12], one["licence"])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from infra.build import LOCK
-from infra.supply.licences import Licence, packages
+from infra.supply.licences import Licence, default_weights, packages
 from infra.supply.locks import CHECKOUT, lock, normal
 
 FOLDER: Final = CHECKOUT / ".build" / "sbom"
@@ -72,8 +71,7 @@ def _packages(path: Path, known: dict[str, Licence]) -> Iterator[Component]:
 
 
 def _weights() -> Iterator[Component]:
-    told = tomllib.loads((CHECKOUT / "services" / "candid" / "faces" / "models.toml").read_text(encoding="utf-8"))
-    for one in (told["detector"], told["models"]["sface"]):
+    for one in default_weights():
         yield Component(
             name=one["weights"],
             description=f"{one['name']}: {one['source']}",

@@ -74,9 +74,9 @@ def list_cases() -> Answer:
         state=query.state,
         officer=query.officer,
         limit=query.limit,
-        start=cursors.decode(query.cursor, *listing) if query.cursor else None,
+        start=cursors.decode(query.cursor, *listing),
     )
-    following = cursors.encode(page.next_key, *listing) if page.next_key else None
+    following = cursors.encode(page.next_key, *listing)
     return edge.json(HTTPStatus.OK, present(cases=[_shown(case) for case in page.cases], next_cursor=following))
 
 
@@ -117,9 +117,9 @@ def list_searches() -> Answer:
         searched_from=query.searched_from,
         searched_before=query.searched_before,
         limit=query.limit,
-        start=cursors.decode(query.cursor, *listing) if query.cursor else None,
+        start=cursors.decode(query.cursor, *listing),
     )
-    following = cursors.encode(page.next_key, *listing) if page.next_key else None
+    following = cursors.encode(page.next_key, *listing)
     return edge.json(HTTPStatus.OK, present(searches=list(page.searches), next_cursor=following))
 
 

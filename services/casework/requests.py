@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from candid.casework.cases import CaseState, NewCase
 from candid.gallery.fields import Label
-from candid.http.kinds import ContentType, Cursor, Id
+from candid.http.kinds import ContentType, Cursor, Id, LegalBasis, Limit
 from candid.moments import Moment, in_order
 
 
@@ -21,7 +21,7 @@ class CaseRequest(_Request):
 
     number: Label
     purpose: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    legal_basis: Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]
+    legal_basis: LegalBasis
 
     def to_domain(self) -> NewCase:
         """As the rules have it."""
@@ -39,7 +39,7 @@ class CaseQuery(_Request):
 
     state: CaseState | None = None
     officer: Label | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 
@@ -50,7 +50,7 @@ class SearchQuery(_Request):
     officer: Label | None = None
     searched_from: Moment | None = None
     searched_before: Moment | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from candid import settings
 from candid.access.principal import Permission
+from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
 from candid.gallery.catalog import NO_SUCH_BOOKING, BookingState, Catalog
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
@@ -89,7 +90,7 @@ def create_bookings() -> Answer:
         except Exception as error:
             # The bookings before this one are registered, and their links must reach the caller.
             edge.report(error)
-            results.append(_refused(problem.internal(edge.request_id)))
+            results.append(_refused(problem.internal(correlation_id())))
     registered = sum(result["status"] == HTTPStatus.CREATED for result in results)
     edge.metrics.add_metric("BookingsRegistered", MetricUnit.Count, registered)
     return edge.json(HTTPStatus.OK, {"results": results})
@@ -136,12 +137,11 @@ def list_bookings() -> Answer:
         booked_from=query.booked_from,
         booked_before=query.booked_before,
         limit=query.limit,
-        start=cursors.decode(query.cursor, *listing) if query.cursor else None,
+        start=cursors.decode(query.cursor, *listing),
     )
-    body: dict[str, Any] = {"bookings": [answers.booking(record, photos=False) for record in page.bookings]}
-    if page.next_key:
-        body["next_cursor"] = cursors.encode(page.next_key, *listing)
-    return edge.json(HTTPStatus.OK, body)
+    following = cursors.encode(page.next_key, *listing)
+    bookings = [answers.booking(record, photos=False) for record in page.bookings]
+    return edge.json(HTTPStatus.OK, present(bookings=bookings, next_cursor=following))
 
 
 @edge.api.get("/v1/bookings/<booking_id>")
@@ -208,9 +208,9 @@ def list_shares() -> Answer:
         who.agency,
         query.direction,
         limit=query.limit,
-        start=cursors.decode(query.cursor, *listing) if query.cursor else None,
+        start=cursors.decode(query.cursor, *listing),
     )
-    following = cursors.encode(page.next_key, *listing) if page.next_key else None
+    following = cursors.encode(page.next_key, *listing)
     shares = [answers.share(one) for one in page.shares]
     return edge.json(HTTPStatus.OK, present(shares=shares, next_cursor=following))
 

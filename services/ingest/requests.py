@@ -10,7 +10,7 @@ from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
 from candid.gallery.sharing import Direction, NewShare
-from candid.http.kinds import AgencyName, CollectionName, ContentType, Cursor
+from candid.http.kinds import AgencyName, CollectionName, ContentType, Cursor, LegalBasis, Limit
 from candid.moments import Moment, in_order
 
 
@@ -75,7 +75,7 @@ class ShareRequest(_Request):
 
     collection: CollectionName
     reader: AgencyName
-    legal_basis: Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]
+    legal_basis: LegalBasis
 
     def to_domain(self) -> NewShare:
         """As the rules have it."""
@@ -86,7 +86,7 @@ class ShareQuery(_Request):
     """Which shares are listed."""
 
     direction: Direction = Direction.GIVEN
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 
@@ -106,7 +106,7 @@ class ListQuery(_Request):
     booked_from: Moment | None = None
     booked_before: Moment | None = None
     booking_number: Label | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
     @model_validator(mode="after")

@@ -18,19 +18,13 @@ from infra.api.gateway import BINARY_MEDIA_TYPES
 from infra.api.refusals import gateway_responses
 
 from authorizer import app as authorizer_app
-from casework import app as casework_app
-from ingest import app as ingest_app
-from search import app as search_app
-from tests.contract.openapi import document
 from tests.gateway import Context
+from tests.operations import HANDLERS, OPERATIONS
 
-FUNCTIONS: Final = {"ingest": ingest_app.handler, "casework": casework_app.handler, "search": search_app.handler}
 ARN: Final = "arn:aws:execute-api:us-east-1:123456789012:abc123/candid"
 _REFUSALS: Final = gateway_responses()
-_METHODS: Final = {"get", "post", "put", "patch", "delete"}
 _ROUTES: Final = [
-    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), path, item)
-    for path, item in document()["paths"].items()
+    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(one.path))), one) for one in OPERATIONS
 ]
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -52,10 +46,12 @@ class Front:
         # As it was sent: WSGI hands over Latin-1 of the decoded bytes.
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         method = environ["REQUEST_METHOD"]
-        found = [(route, item, match) for pattern, route, item in _ROUTES if (match := pattern.fullmatch(path))]
-        if not found or method.lower() not in _METHODS & set(found[0][1]):
+        found = [
+            (one, match) for pattern, one in _ROUTES if one.method == method and (match := pattern.fullmatch(path))
+        ]
+        if not found:
             return self._refused(method, path, "MISSING_AUTHENTICATION_TOKEN", request_id)
-        route, item, match = found[0]
+        (operation, match), route = found[0], found[0][0].path
         headers = {
             name.removeprefix("HTTP_").replace("_", "-").title(): value
             for name, value in environ.items()
@@ -97,7 +93,7 @@ class Front:
             "body": (base64.b64encode(body).decode() if binary else body.decode("utf-8", "replace")) or None,
             "isBase64Encoded": binary,
         }
-        told = FUNCTIONS[item[method.lower()]["x-candid-function"]](json.loads(json.dumps(event)), Context())
+        told = HANDLERS[operation.function](json.loads(json.dumps(event)), Context())
         said = {name: values[0] for name, values in (told.get("multiValueHeaders") or {}).items()}
         said |= told.get("headers") or {}
         return self._said(method, route, int(told["statusCode"]), said, (told.get("body") or "").encode())

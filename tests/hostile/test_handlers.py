@@ -19,19 +19,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from candid.access.principal import Role
-from casework import app as casework_app
 from ingest import app as ingest_app
-from search import app as search_app
 from tests.conftest import MEASURED
-from tests.contract.openapi import document, validator
+from tests.contract.openapi import validator
 from tests.gateway import Context
 from tests.hostile.size import tries
 from tests.integration.gallery import AGENCY, encoded, gallery
+from tests.operations import HANDLERS, OPERATIONS
 from tests.portraits import portrait
 
 pytestmark = pytest.mark.slow
 
-HANDLERS: Final = {"ingest": ingest_app.handler, "casework": casework_app.handler, "search": search_app.handler}
 NUMBER: Final = tries(600, 80_000)
 """Of invocations, one a case."""
 
@@ -140,14 +138,6 @@ class World:
         }
 
 
-OPERATIONS: Final = [
-    (told["operationId"], method.upper(), path, told["x-candid-function"])
-    for path, methods in document()["paths"].items()
-    for method, told in methods.items()
-    if isinstance(told, dict) and "operationId" in told
-]
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with gallery(tmp_path_factory.mktemp("handlers")) as made:
@@ -207,13 +197,14 @@ def broken(draw: st.DrawFn, body: Any) -> bytes:
 @st.composite
 def invocations(draw: st.DrawFn, bodies: dict[str, Any], made: dict[str, str]) -> tuple[str, dict[str, Any]]:
     """The function and an event for it."""
-    operation, method, route, function = draw(st.sampled_from(OPERATIONS))
+    operation = draw(st.sampled_from(OPERATIONS))
+    method, route = operation.method, operation.path
     path = route
     for name in ("booking_id", "case_id", "search_id", "share_id"):
         if f"{{{name}}}" in route:
             value = draw(st.sampled_from([made.get(name, "x")] * 20 + IDS) | st.text(max_size=40))
             path = path.replace(f"{{{name}}}", value)
-    data = draw(broken(bodies.get(operation)))
+    data = draw(broken(bodies.get(operation.id)))
     coded = draw(st.sampled_from([False, False, True]))
     text = (
         base64.b64encode(data).decode()
@@ -248,7 +239,7 @@ def invocations(draw: st.DrawFn, bodies: dict[str, Any], made: dict[str, str]) -
         "body": draw(st.sampled_from([text, text, text, None])),
         "isBase64Encoded": coded,
     }
-    return function, event
+    return operation.function, event
 
 
 def test_whatever_a_function_is_handed_it_answers_and_never_with_5xx(

@@ -20,15 +20,13 @@ from candid.access.principal import Role
 from casework import app as casework_app
 from ingest import app as ingest_app
 from search import app as search_app
-from tests.contract.openapi import document
 from tests.gateway import Answer, Caller
 from tests.integration.gallery import AGENCY, Gallery, encoded, gallery, request, search
+from tests.operations import HANDLERS, OPERATIONS, Operation
 from tests.portraits import portrait
 
 STRANGER: Final = "lane-county"
 NOTHING: Final = "00000000-0000-4000-8000-000000000000"
-FUNCTIONS: Final = {"ingest": ingest_app.handler, "casework": casework_app.handler, "search": search_app.handler}
-METHODS: Final = {"get", "post", "patch", "delete", "put"}
 
 RECORDS, INVESTIGATOR, EXAMINER, SUPERVISOR, AUDITOR, ADMIN = Role
 ALL: Final = frozenset(Role)
@@ -73,24 +71,6 @@ NAMING: Final = {
     "getSearch": "search_id",
 }
 """The operations that name a thing that belongs to an agency, and which kind. The others name none."""
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One of the contract."""
-
-    id: str
-    method: str
-    path: str
-    function: str
-
-
-OPERATIONS: Final = [
-    Operation(told["operationId"], method.upper(), path, told["x-candid-function"])
-    for path, methods in document()["paths"].items()
-    for method, told in methods.items()
-    if method in METHODS
-]
 
 
 @dataclass
@@ -171,7 +151,7 @@ def ask(county: County, operation: Operation, who: Caller, named: dict[str, str]
 
 
 def caller(operation: Operation, agency: str, role: Role, user: str = "det.lee") -> Caller:
-    return Caller(FUNCTIONS[operation.function], agency, user, role.value)
+    return Caller(HANDLERS[operation.function], agency, user, role.value)
 
 
 def test_every_operation_of_the_contract_is_in_the_table_and_no_other() -> None:

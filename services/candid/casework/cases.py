@@ -15,7 +15,7 @@ from candid.access.principal import Principal, Role
 from candid.aws import dependency
 from candid.casework.policy import Policy
 from candid.errors import Conflict, Forbidden, NotFound
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import Listing
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
@@ -90,7 +90,7 @@ class Cases:
             policy=self.policy.mark,
         )
         number = {"pk": _number_pk(who.agency, new.number), "sk": "NUMBER", "case_id": case.case_id}
-        writes = [self._put_new(_item(case)), self._put_new(number)]
+        writes = [put_new(self.table, _item(case)), put_new(self.table, number)]
         if claim:
             writes.append(claim.write(self.table, case.case_id))
         try:
@@ -186,15 +186,6 @@ class Cases:
                 TableName=self.table, Key=key(_number_pk(agency, number), "NUMBER"), ConsistentRead=True
             )
         return answer["Item"]["case_id"]["S"] if "Item" in answer else None
-
-    def _put_new(self, values: Mapping[str, object]) -> dict[str, object]:
-        return {
-            "Put": {
-                "TableName": self.table,
-                "Item": to_item(values),
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
-        }
 
 
 def case_pk(agency: str, case_id: str) -> str:

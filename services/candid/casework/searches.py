@@ -34,9 +34,9 @@ from candid.gallery.outcome import Stopwatch
 from candid.gallery.search import GallerySearch
 from candid.gallery.sharing import Sharing
 from candid.gallery.thresholds import Default, Threshold, Wanted
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
-from candid.tables import cancelled_by, now, timestamp, to_item
+from candid.tables import cancelled_by, now, timestamp
 
 MAX_ANSWER_BYTES: Final = 350_000
 """Of a stored answer: a DynamoDB item holds 400 KB."""
@@ -184,13 +184,7 @@ class Searches:
         }
         writes: list[Any] = [
             self.cases.check_open(who.agency, body["case_id"]),
-            {
-                "Put": {
-                    "TableName": self.stored.table,
-                    "Item": to_item(item),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            },
+            put_new(self.stored.table, item),
         ]
         if claim:
             writes.append(claim.write(self.stored.table, body["search_id"]))

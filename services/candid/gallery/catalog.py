@@ -21,7 +21,7 @@ from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.gallery.photos import PhotoKey
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
@@ -181,15 +181,15 @@ class Catalog:
 
         Raises ``Conflict`` with ``booking_id`` when the agency's collection has that booking number (or that id) already.
         """
-        writes: list[Any] = [self._put_new(_booking_item(booking))]
-        writes += [self._put_new(_photo_item(booking, photo)) for photo in booking.photos]
+        writes: list[Any] = [put_new(self.table, _booking_item(booking))]
+        writes += [put_new(self.table, _photo_item(booking, photo)) for photo in booking.photos]
         if booking.booking_number is not None:
             number = {
                 "pk": number_pk(booking.agency, booking.collection, booking.booking_number),
                 "sk": "NUMBER",
                 "booking_id": booking.booking_id,
             }
-            writes.append(self._put_new(number))
+            writes.append(put_new(self.table, number))
         if claim is not None:
             writes.append(claim.write(self.table, booking.booking_id))
         try:
@@ -260,7 +260,7 @@ class Catalog:
                 "ExpressionAttributeValues": {**GONE, ":one": {"N": "1"}, ":seen": {"N": str(current.revision)}},
             }
             try:
-                write_all([{"Update": move}, self._put_new(_photo_item(booking, photo))])
+                write_all([{"Update": move}, put_new(self.table, _photo_item(booking, photo))])
                 return
             except ClientError as error:
                 if not any(cancelled_by(error)):
@@ -276,12 +276,13 @@ class Catalog:
         if booking.booking_number is None or booking.booked_at is None:
             raise ValueError("a booking to complete has a number and a date")
         booked_at = timestamp(booking.booked_at)
-        put_number = self._put_new(
+        put_number = put_new(
+            self.table,
             {
                 "pk": number_pk(booking.agency, booking.collection, booking.booking_number),
                 "sk": "NUMBER",
                 "booking_id": booking.booking_id,
-            }
+            },
         )
         for _ in range(MAX_PHOTOS):
             update = {
@@ -413,15 +414,6 @@ class Catalog:
             if not any(cancelled_by(error)):
                 raise
             raise Conflict("The booking is being deleted.") from None
-
-    def _put_new(self, values: Mapping[str, Any]) -> Any:
-        return {
-            "Put": {
-                "TableName": self.table,
-                "Item": to_item(values),
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
-        }
 
 
 GONE: Final[dict[str, Any]] = {

@@ -20,7 +20,7 @@ from candid import aws
 from candid.access.principal import Principal
 from candid.aws import dependency
 from candid.errors import Conflict, InvalidRequest, NotFound
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import Listing
 from candid.tables import Item, cancelled_by, from_item, key, moment, now, timestamp, to_item
@@ -92,13 +92,7 @@ class Sharing:
             granted_by=who.user,
         )
         writes: list[Any] = [
-            {
-                "Put": {
-                    "TableName": self.table,
-                    "Item": to_item(_item(share)),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            },
+            put_new(self.table, _item(share)),
             {
                 "Update": {
                     "TableName": self.table,

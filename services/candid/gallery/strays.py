@@ -19,7 +19,7 @@ from candid.aws import dependency
 from candid.gallery.catalog import GONE, booking_pk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import RecordMoved
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.tables import cancelled_by, from_item, is_condition_failure, key, now, timestamp, to_item
 
 KEY_NOT_RECOGNISED: Final = "KEY_NOT_RECOGNISED"
@@ -89,9 +89,8 @@ class Strays:
             "ExpressionAttributeNames": {"#state": "state"},
             "ExpressionAttributeValues": GONE,
         }
-        put = {"TableName": self.table, "Item": to_item(item), "ConditionExpression": "attribute_not_exists(pk)"}
         try:
-            write_all([{"ConditionCheck": check}, {"Put": put}])
+            write_all([{"ConditionCheck": check}, put_new(self.table, item)])
         except ClientError as error:
             failed = cancelled_by(error)
             if not any(failed):

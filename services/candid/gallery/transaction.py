@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -16,9 +16,15 @@ from botocore.exceptions import ClientError
 from candid import aws
 from candid.aws import dependency, error_code
 from candid.errors import DependencyUnavailable
+from candid.tables import to_item
 
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 _PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+def put_new(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A transaction's write: an item, unless there is one under its key."""
+    return {"Put": {"TableName": table, "Item": to_item(values), "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
 def write_all(writes: Sequence[Any]) -> None:

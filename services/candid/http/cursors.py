@@ -15,15 +15,20 @@ Key = Mapping[str, Any]
 """A DynamoDB key (LastEvaluatedKey), string attributes alone."""
 
 
-def encode(key: Key, *listing: str | None) -> str:
-    """A cursor for ``key``. ``listing`` names what is listed: route, agency, and every filter."""
+def encode(key: Key | None, *listing: str | None) -> str | None:
+    """A cursor for ``key``; None at a listing's end. ``listing`` names what is listed: route, agency, and every filter."""
+    if key is None:
+        return None
     plain = {name: value["S"] for name, value in key.items()}
     text = json.dumps({"of": _mark(listing), "key": plain}, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, *listing: str | None) -> dict[str, Any]:
-    """The key in ``cursor``. Raises ``InvalidRequest`` for a cursor that this listing did not give out."""
+def decode(cursor: str | None, *listing: str | None) -> dict[str, Any] | None:
+    """The key in ``cursor``; None where a listing begins. Raises ``InvalidRequest`` for a cursor that this listing did not give
+    out."""
+    if cursor is None:
+        return None
     wrong = InvalidRequest(
         "The cursor is not one of this listing. Use next_cursor of the page before, with the same filters."
     )

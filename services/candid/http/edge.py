@@ -26,7 +26,7 @@ from candid import settings
 from candid.access.limits import Limits
 from candid.access.principal import Permission, Principal
 from candid.aws import error_code
-from candid.correlation import following
+from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, DependencyUnavailable, LimitReached, NotFound
 from candid.http import problem
 from candid.settings import SettingsError
@@ -43,7 +43,6 @@ class Edge:
         self.logger = Logger(service=service)
         self.tracer = Tracer(service=service)
         self.metrics = Metrics(namespace="Candid", service=service)
-        self._request_id = ""
         self.api.exception_handler(CandidError)(self._refuse)
         self.api.exception_handler(Exception)(self._fail)
         self.api.not_found(self._no_route)
@@ -57,11 +56,6 @@ class Edge:
         principal.require(permission)
         limits().spend(principal, permission)
         return principal
-
-    @property
-    def request_id(self) -> str:
-        """The gateway's id of the request that is answered now."""
-        return self._request_id
 
     def query(self, name: str) -> str | None:
         """A query parameter, or None."""
@@ -85,10 +79,10 @@ class Edge:
         """Answer one invocation; every failure is a problem document."""
         started = time.perf_counter()
         self.logger.clear_state()
-        # The gateway's id: the access log has it too, and a refusal as its instance.
-        self._request_id = (event.get("requestContext") or {}).get("requestId") or context.aws_request_id
-        self.logger.append_keys(request_id=self._request_id, invocation_id=context.aws_request_id)
-        with following(self._request_id):
+        with following(context.aws_request_id):
+            # The gateway's id: the access log has it too, and a refusal as its instance.
+            follow((event.get("requestContext") or {}).get("requestId"))
+            self.logger.append_keys(request_id=correlation_id(), invocation_id=context.aws_request_id)
             answer: dict[str, Any] = self.api.resolve(event, context)
         status = int(answer["statusCode"])
         elapsed = (time.perf_counter() - started) * 1000
@@ -106,7 +100,7 @@ class Edge:
     def _refuse(self, error: CandidError) -> Response[str]:
         if isinstance(error, LimitReached):
             self.metrics.add_metric("LimitsReached", MetricUnit.Count, 1)
-        document = problem.document(error, self.request_id)
+        document = problem.document(error, correlation_id())
         return self._problem(document, problem.retry_after(error))
 
     def report(self, error: Exception) -> None:
@@ -126,7 +120,7 @@ class Edge:
         self.report(error)
         if isinstance(error, SettingsError):
             return self._refuse(DependencyUnavailable(_NOT_SET_UP))
-        return self._problem(problem.internal(self.request_id))
+        return self._problem(problem.internal(correlation_id()))
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
         return self._refuse(NotFound("There is no such route. See the API's document for those there are."))
