@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,3 +31,14 @@ OPERATIONS: Final = [
     for method, told in methods.items()
     if method in _METHODS
 ]
+_ROUTES: Final = [
+    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(one.path))), one) for one in OPERATIONS
+]
+
+
+def operation_of(method: str, path: str) -> tuple[Operation, re.Match[str]] | None:
+    """The operation that a request is of, with the parameters in its path."""
+    for pattern, one in _ROUTES:
+        if one.method == method and (match := pattern.fullmatch(path)):
+            return one, match
+    return None

@@ -1,4 +1,4 @@
-"""What a deployed image function is told: its handler, environment and limits, as AWS would hand them to a container.
+"""What a deployed function is told: its handler, environment and limits, as AWS would hand them to a container.
 
 Read from the deployment itself, so that what the template says is what runs here too.
 """
@@ -81,4 +81,4 @@ def _handler(told: Mapping[str, Any]) -> str:
     command = image.get("Command") or []
     # Where the local AWS has no executor for images, a small zip stands in for the image and names the handler so.
     variables = (told.get("Environment") or {}).get("Variables", {})
-    return str(command[0]) if command else str(variables["CANDID_FORWARDED_HANDLER"])
+    return str(command[0]) if command else str(variables.get("CANDID_FORWARDED_HANDLER") or told["Handler"])

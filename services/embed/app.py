@@ -31,7 +31,7 @@ from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy
 from candid.settings import SettingsError
-from embed.wiring import work
+from embed.wiring import aside, work
 
 LEAST_SECONDS = 20.0
 """A photo that would begin with less time left than this goes back to the queue: its last writes could be cut off."""
@@ -114,9 +114,8 @@ def _deadline(context: LambdaContext) -> float:
 def _is_put_aside(record: SQSRecord, error: Exception) -> bool:
     """Whether the queue would not bring this message again, and it lies with the dead letters now, with the reason."""
     with suppress(CandidError, SettingsError, ClientError):  # Then the queue puts it aside itself, without one.
-        aside = work().aside
-        if aside.is_last(int(record.attributes.approximate_receive_count)):
-            aside.put(record.body, error)
+        if aside().is_last(int(record.attributes.approximate_receive_count)):
+            aside().put(record.body, error)
             logger.error("put aside", extra={"message_id": record.message_id, "reason": reason(error)})
             metrics.add_metric("PhotosPutAside", MetricUnit.Count, 1)
             return True

@@ -26,12 +26,10 @@ from candid.settings import EmbedSettings
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out and put aside those that fail to
-    the last, follow changes of records."""
+    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records."""
 
     bucket: str
     queue_url: str
-    aside: Aside
     enrolment: Enrolment
     changes: Changes
 
@@ -41,6 +39,13 @@ def work() -> Work:
     """The process's own, from its environment. Raises ``SettingsError``, ``UnknownModel``, ``DependencyUnavailable``."""
     told = read_settings(os.environ)
     return wire(told, open_indexes(told))
+
+
+@cache
+def aside() -> Aside:
+    """Where photos go at which the function failed for the last time: also where an index that is damaged lets it do nothing."""
+    told = read_settings(os.environ)
+    return Aside(told.photos_dead_letters_url, told.photos_receives)
 
 
 def read_settings(environ: Mapping[str, str]) -> EmbedSettings:
@@ -57,6 +62,5 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
-    aside = Aside(told.photos_dead_letters_url, told.photos_receives)
     changes = Changes(catalog, progress, erasure, indexes)
-    return Work(told.photos_bucket, told.photos_queue_url, aside, enrolment, changes)
+    return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes)

@@ -66,7 +66,10 @@ class Stack:
     def at(cls, root: Path, index: str) -> Stack:
         """In ``root``, on free ports, with the index ``embedded`` or ``opensearch``; not started."""
         aws_port, faces_port = free_ports(2)
+        temporary = root / "tmp"
+        temporary.mkdir(exist_ok=True)
         ours = {
+            "TMPDIR": str(temporary),
             "CANDID_HOME": str(root / ".candid"),
             "CANDID_AWS_PORT": str(aws_port),
             "CANDID_FACES_PORT": str(faces_port),
@@ -111,11 +114,11 @@ class Stack:
         told: dict[str, Any] = json.loads((self.root / ".candid" / "local.json").read_text())
         return told
 
-    def tokens(self, agency: str, *roles: Role, keys: Path | None = None) -> LocalTokens:
+    def tokens(self, agency: str, *roles: Role, keys: Path | None = None, user: str = "tester") -> LocalTokens:
         """Tokens of somebody of ``agency``."""
         told = self.told
         everything = frozenset(roles or (Role.RECORDS, Role.INVESTIGATOR))
-        return LocalTokens(told["issuer"], keys or Path(told["keys"]), agency, "tester", everything)
+        return LocalTokens(told["issuer"], keys or Path(told["keys"]), agency, user, everything)
 
     def api(self, agency: str, *roles: Role) -> Api:
         """The API as somebody of ``agency``."""

@@ -19,13 +19,10 @@ from infra.api.refusals import gateway_responses
 
 from authorizer import app as authorizer_app
 from tests.gateway import Context
-from tests.operations import HANDLERS, OPERATIONS
+from tests.operations import HANDLERS, operation_of
 
 ARN: Final = "arn:aws:execute-api:us-east-1:123456789012:abc123/candid"
 _REFUSALS: Final = gateway_responses()
-_ROUTES: Final = [
-    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(one.path))), one) for one in OPERATIONS
-]
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -46,12 +43,11 @@ class Front:
         # As it was sent: WSGI hands over Latin-1 of the decoded bytes.
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         method = environ["REQUEST_METHOD"]
-        found = [
-            (one, match) for pattern, one in _ROUTES if one.method == method and (match := pattern.fullmatch(path))
-        ]
-        if not found:
+        found = operation_of(method, path)
+        if found is None:
             return self._refused(method, path, "MISSING_AUTHENTICATION_TOKEN", request_id)
-        (operation, match), route = found[0], found[0][0].path
+        operation, match = found
+        route = operation.path
         headers = {
             name.removeprefix("HTTP_").replace("_", "-").title(): value
             for name, value in environ.items()
