@@ -21,11 +21,14 @@ from candid.cli.answers import Search
 from candid.cli.api import Api, text
 from candid.cli.operators import Operators
 from tests import opensearch
-from tests.e2e.conftest import MAJOR
+from tests.e2e.conftest import INDEXES, MAJOR
 from tests.e2e.stack import Stack, eventually, portrait
+from tests.hostile.size import tries
 
 only_embedded = pytest.mark.parametrize("index", ["embedded"], indirect=True)
 """What is about the local AWS alone, whatever the index is."""
+embedded_first = pytest.mark.parametrize("index", INDEXES[: tries(1, len(INDEXES))], indirect=True)
+"""What is so with either index; with OpenSearch in the full form, since each start of a node takes half a minute."""
 only_opensearch = pytest.mark.parametrize("index", ["opensearch"], indirect=True)
 
 
@@ -49,6 +52,7 @@ def processes(stack: Stack) -> dict[str, int]:
     return {name: process["pid"] for name, process in told["processes"].items()}
 
 
+@embedded_first
 def test_a_second_run_is_quick_and_finds_the_gallery_and_its_streams_still_work(own: Stack, index: str) -> None:
     own.up()
     api = own.api("lakeside-pd")
@@ -79,6 +83,7 @@ def test_a_photo_that_arrived_while_it_was_being_stopped_is_enrolled_after_the_n
     assert own.settled(own.api("lakeside-pd"), booking_id).state == "enrolled"
 
 
+@embedded_first
 def test_ctrl_c_ends_everything_and_keeps_the_gallery(own: Stack) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.local", "up"],
@@ -205,6 +210,7 @@ def test_an_opensearch_that_runs_already_is_used_and_fresh_empties_only_this_gal
         one.client.indices.delete(index=one.names.every)
 
 
+@embedded_first
 def test_fresh_starts_with_an_empty_gallery(own: Stack) -> None:
     own.up()
     api = own.api("lakeside-pd")

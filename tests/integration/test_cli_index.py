@@ -30,6 +30,7 @@ def run(folder: Path, *arguments: str) -> Ran:
     return candid("index", *arguments, cwd=folder)
 
 
+@pytest.mark.slow
 def test_what_an_operator_of_an_embedded_file_reads(embedded: Deployment, served: Invoked, tmp_path: Path) -> None:
     (key,) = embedded.enrol("person_a_1")
     ran = run(tmp_path, "status")

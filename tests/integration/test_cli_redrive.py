@@ -44,6 +44,7 @@ def lay(way: Way, body: str, **attributes: str) -> str:
     return told["MessageId"]
 
 
+@pytest.mark.slow
 def test_what_an_operator_reads(served: Invoked, tmp_path: Path) -> None:
     ran = run(tmp_path, "list")
     assert (ran.code, ran.out.strip(), ran.err) == (0, "There are no dead letters.", "")

@@ -24,6 +24,7 @@ def test_a_seed_draws_the_same_again_and_a_smaller_gallery_is_the_larger_ones_be
     assert distractors(0).shape == (0, 128)
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_people_of_the_same_types(drawn: Templates) -> None:
     others = distractors(12_000, seed=7)
     assert (others @ drawn[:200].T).max() < 0.9
@@ -40,6 +41,7 @@ def test_strangers_scores_fit_the_calibration(drawn: Templates) -> None:
         assert np.abs(ratios[here] - 1).max() < within
 
 
+@pytest.mark.slow
 def test_a_real_face_given_has_lookalikes_among_the_distractors() -> None:
     """A stranger drawn alone has none of its own type beyond its share; the tail is what the types are for."""
     strangers = distractors(2_000, seed=11, of=_without_types())

@@ -26,7 +26,6 @@ from candid.gallery.index import Entry, Partition
 from candid.gallery.opensearch.client import READ_SECONDS
 from tests import opensearch
 from tests.conftest import MEASURED
-from tests.hostile.size import tries
 from tests.integration.opensearch_faults.gallery import Gallery, gallery
 from tests.integration.opensearch_faults.machine import free_ports, until
 from tests.integration.opensearch_faults.network import Proxy, proxy
@@ -179,7 +178,6 @@ class Load:
         return self.outcomes[kind] / sum(number for name, number in self.outcomes.items() if name.startswith(kind))
 
 
-@pytest.mark.parametrize("major", opensearch.MAJORS[: tries(1, len(opensearch.MAJORS))], indirect=True)
 def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_back(
     cluster: Cluster, record_property: Callable[[str, str], None]
 ) -> None:

@@ -79,9 +79,9 @@ class TestExactIndexKeepsTheContract(VectorIndexContract):
 
 _SETTINGS = settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 
-TestOneOpeningAgreesWithTheReference = congruence(one_opening).TestCase
+TestOneOpeningAgreesWithTheReference = pytest.mark.slow(congruence(one_opening).TestCase)
 TestOneOpeningAgreesWithTheReference.settings = _SETTINGS
-TestTwoOpeningsAgreeWithTheReference = congruence(two_openings).TestCase
+TestTwoOpeningsAgreeWithTheReference = pytest.mark.slow(congruence(two_openings).TestCase)
 TestTwoOpeningsAgreeWithTheReference.settings = _SETTINGS
 
 
