@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,52 @@ def test_a_worker_that_outlived_its_lease_writes_nothing_any_more(tmp_path: Path
         assert photo.face_ids == {photo.face_id}
         assert here.count() == 1
         every_template_is_known_to_the_table(here, key)
+
+
+@contextmanager
+def ten_minutes_ahead(here: Station) -> Iterator[None]:
+    """What another worker does whose clock is wrong: to it every lease has ended."""
+    here.clock.moment += 600
+    try:
+        yield
+    finally:
+        here.clock.moment -= 600
+
+
+def test_a_face_that_is_written_after_its_booking_was_erased_goes_again(tmp_path: Path) -> None:
+    with station(tmp_path) as here:
+        key, event = enrol(here)
+
+        def erased_by_another() -> None:
+            with ten_minutes_ahead(here):
+                here.catalog.mark_deleting(here.booking(key))
+                assert here.follow(key) == []
+            assert here.booking(key).state is BookingState.ERASED
+
+        here.wire.hooks["index.upsert"] = erased_by_another
+        assert here.invoke(event) == []
+        assert here.count() == 0
+
+
+@pytest.mark.parametrize("other", ["person_b_1", "no face", "the same"])
+def test_a_face_that_is_written_after_its_photo_was_replaced_goes_again(other: str, tmp_path: Path) -> None:
+    with station(tmp_path) as here:
+        key, event = enrol(here)
+
+        def replaced_by_another() -> None:
+            with ten_minutes_ahead(here):
+                if other != "the same":
+                    here.put(key, grey() if other == "no face" else portrait(other))
+                assert here.arrive(key) == []
+
+        here.wire.hooks["index.upsert"] = replaced_by_another
+        assert here.invoke(event) == []
+        every_template_is_known_to_the_table(here, key)
+        photo = here.photo(key)
+        assert photo.state is (PhotoState.REJECTED if other == "no face" else PhotoState.ENROLLED)
+        assert here.count() == (other != "no face")
+        assert photo.face_ids == {photo.face_id} - {None}
+        assert not [item for item in here.items() if "lease_owner" in item]
 
 
 def test_a_hundred_duplicates_on_four_workers_are_one_enrolment(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ A hint (an S3 event, a change note) never says what is so; it says where to look
 5. the event, which says what the table says already;
 6. the row is announced, covers the hint's sequencer, and the lease goes back.
 
+Leases go by clocks, and the index knows none: a worker that another, whose clock is ahead, took for dead can write a face when
+that one is done. It learns it at step 4, and takes the face out again before anything else (``late``).
+
 A kill between any two leaves a row that is not announced and a lease that ends; the next delivery does what is left. Of a photo
 that stands as it should (same bytes, version and model, its face in the index) only 5 and 6 are done, if they are open.
 
@@ -22,7 +25,7 @@ own writes. That tells order where the bucket gives no version ids, and makes a 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,7 +45,7 @@ from candid.gallery.index import Entry, Partition
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch
 from candid.gallery.photos import PhotoKey
-from candid.gallery.progress import Lease, PhotoBusy, Progress, RecordMoved
+from candid.gallery.progress import Lease, LeaseLost, PhotoBusy, Progress, RecordMoved
 from candid.gallery.strays import Strays
 from candid.storage import StoredObject
 
@@ -86,27 +89,37 @@ class Enrolment:
         """Make index and table conform to the current version of the photo under ``key``. Raises as ``reconcile_key``."""
         watch = Stopwatch()
         owner = str(uuid.uuid4())
+        late: set[str] = set()
         for _ in self.progress.turns():
             with watch.part("table"):
                 found = self.arrivals.find(key, until)
                 if isinstance(found, Outcome):
+                    if late:
+                        self.indexes.erase(Partition(key.agency, key.collection), _ids(late))
                     return replace(found, milliseconds=watch.milliseconds)
                 if found is None:
                     continue
                 booking, photo = found
                 correlation.follow(photo.request_id)
-                if self._covers(photo, sequencer):
+                if not late and self._covers(photo, sequencer):
                     return Outcome(Kind.UNCHANGED, milliseconds=watch.milliseconds)
                 expected = str(key.face_id(photo.expected_sha256, 0)) if photo.expected_sha256 else None
                 lease = self.progress.take(key, photo, owner, until, face_id=expected)
             if lease is None:
                 continue
-            with suppress(RecordMoved), self._holding(lease):
-                kind, stands = self._conform(booking, lease, watch)
-                with watch.part("announce"):
-                    self._announce(key, stands)
-                    self.progress.finish(lease, _newest(sequencer, lease.photo.sequencer))
-                return Outcome(kind, stands.reason, watch.milliseconds)
+            if late:
+                lease = replace(lease, photo=replace(lease.photo, face_ids=lease.photo.face_ids | late))
+            try:
+                with suppress(RecordMoved), self._holding(lease):
+                    kind, stands = self._conform(booking, lease, watch)
+                    with watch.part("announce"):
+                        self._announce(key, stands)
+                        self.progress.finish(lease, _newest(sequencer, lease.photo.sequencer))
+                    return Outcome(kind, stands.reason, watch.milliseconds)
+            except LeaseLost:
+                if not lease.written:
+                    raise
+            late |= lease.written
         raise PhotoBusy("Another worker holds the photo.")
 
     def _covers(self, photo: Photo, sequencer: str | None) -> bool:
@@ -253,7 +266,7 @@ class Enrolment:
     ) -> tuple[Kind, Photo]:
         """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
         partition = Partition(booking.agency, booking.collection)
-        stale = [uuid.UUID(one) for one in sorted(lease.photo.face_ids - photo.face_ids)]
+        stale = _ids(lease.photo.face_ids - photo.face_ids)
         known = (lease.photo.face_id, lease.photo.model) == (photo.face_id, photo.model)
         labels: tuple[str | None, datetime | None] | None = None
         for _ in range(_MOST_MOVES):
@@ -267,6 +280,7 @@ class Enrolment:
                         # The same photo and model give the same template. While another index is filled, the one that serves
                         # would otherwise be written anew, and hold every template a second time until it merges.
                         if not known or one.index.get(partition, [entry.id]) != (entry,):
+                            lease.written.add(str(entry.id))
                             one.index.upsert([entry])
                     labels = (booking.subject_id, booking.booked_at)
                 if stale:
@@ -307,6 +321,10 @@ def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFa
         booked_at=booking.booked_at,
         template=face.templates[model],
     )
+
+
+def _ids(faces: Iterable[str]) -> list[uuid.UUID]:
+    return [uuid.UUID(one) for one in sorted(faces)]
 
 
 def _has_twin(booking: Booking, photo: Photo) -> bool:

@@ -42,12 +42,14 @@ class RecordMoved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write a photo's row and templates until ``until``. ``photo`` is the row as its holder knows it."""
+    """The right to write a photo's row and templates until ``until``. ``photo`` is the row as its holder knows it; ``written``
+    are the ids of faces that the holder has put into the index."""
 
     key: PhotoKey
     owner: str
     photo: Photo
     until: float
+    written: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
