@@ -29,6 +29,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from candid import aws, storage
+from candid.correlation import following
 from candid.gallery.catalog import BookingState, Catalog, PhotoState
 from candid.gallery.photos import PhotoKey
 from candid.storage import MAX_UPLOAD_BYTES
@@ -125,7 +126,8 @@ class Desk:
         """What embed does about a key, and where its booking stands then."""
         place = PhotoKey.parse(key)
         assert place is not None
-        outcome = wiring.work().enrolment.reconcile_key(key, time.time() + 60)
+        with following("embed"):
+            outcome = wiring.work().enrolment.reconcile_key(key, time.time() + 60)
         booking = Catalog(GALLERY_TABLE).get(place.agency, place.booking_id)
         assert booking is not None
         return outcome.kind, booking.state
