@@ -28,8 +28,8 @@ _NOT_AUTHENTICATED: Final = Refusal(
     401,
     "not-authenticated",
     "Who asks is not known",
-    "Send a bearer token of your agency's issuer in the Authorization header (Authorization: Bearer TOKEN). "
-    "If you did, it is not valid now: get a new one.",
+    "There is no token, or one that is not valid now. "
+    "Send a new one of your agency's issuer in the Authorization header (Authorization: Bearer TOKEN).",
     challenge=True,
 )
 _FORBIDDEN: Final = Refusal(
@@ -39,7 +39,7 @@ _NO_KEY: Final = Refusal(
     403,
     "forbidden",
     "Not allowed",
-    "Your agency is not among those that this Candid serves. Its operator adds it, by an API key of the usage plan.",
+    "Your agency is not among those that this Candid serves. Ask its operator to add it, by an API key of the usage plan.",
 )
 _NO_ROUTE: Final = Refusal(
     404, "not-found", "Not found", "There is no such route or method. See the API's document for those there are."
@@ -60,7 +60,7 @@ _UNSUPPORTED: Final = Refusal(
     415,
     "unsupported-media-type",
     "The body is of a kind that is not read",
-    "See the API's document for the content types of this route.",
+    "The body is of a kind that this route does not read. See the API's document for the content types that it does.",
 )
 _THROTTLED: Final = Refusal(
     429,
@@ -89,7 +89,7 @@ _BROKEN: Final = Refusal(
     500,
     "internal",
     "Something went wrong in Candid",
-    "Candid failed at this request. Nothing you sent is at fault; give your administrator the instance below.",
+    "Candid failed at this request, and nothing you sent is at fault. Give your administrator the instance below.",
 )
 
 REFUSALS: Final[dict[str, Refusal]] = {

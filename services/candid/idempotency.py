@@ -33,7 +33,9 @@ class Claim:
         if header is None:
             return None
         if not 1 <= len(header) <= 128 or not all("\x21" <= char <= "\x7e" for char in header):
-            raise InvalidRequest("Idempotency-Key must be 1 to 128 printable ASCII characters without spaces.")
+            raise InvalidRequest(
+                "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces. Send a UUID, for instance."
+            )
         mark = sha256("\0".join((agency, user, operation, header)).encode()).hexdigest()
         return cls(f"I#{agency}#{mark}", sha256(request).hexdigest())
 

@@ -156,5 +156,5 @@ def read(settings: type[S], environ: Mapping[str, str]) -> S:
         except ValueError:
             wrong.append(f"{variable} is not a {types[field.name].__name__}")
     if wrong:
-        raise SettingsError(f"This function can't start: {'; '.join(wrong)}.")
+        raise SettingsError(f"This function can't start: {'; '.join(wrong)}. Set these variables of its environment.")
     return settings(**values)

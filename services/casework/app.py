@@ -13,11 +13,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from candid import settings
 from candid.access.principal import Permission
-from candid.casework.cases import Case, Cases
+from candid.casework.cases import NO_SUCH_CASE, Case, Cases
 from candid.casework.links import PhotoLinks
 from candid.casework.policy import policy
 from candid.casework.probes import Probes
-from candid.casework.stored import StoredSearches
+from candid.casework.stored import NO_SUCH_SEARCH, StoredSearches
 from candid.gallery.sharing import Sharing
 from candid.http import cursors
 from candid.http.answers import present, upload
@@ -84,14 +84,14 @@ def list_cases() -> Answer:
 def get_case(case_id: str) -> Answer:
     """A case."""
     who = edge.principal(Permission.READ_CASES)
-    return edge.json(HTTPStatus.OK, _shown(work().cases.expect(who.agency, identifier(case_id, "case"))))
+    return edge.json(HTTPStatus.OK, _shown(work().cases.expect(who.agency, identifier(case_id, NO_SUCH_CASE))))
 
 
 @edge.api.post("/v1/cases/<case_id>/close")
 def close_case(case_id: str) -> Answer:
     """Close a case."""
     who = edge.principal(Permission.WRITE_CASES)
-    return edge.json(HTTPStatus.OK, _shown(work().cases.close(who, identifier(case_id, "case"))))
+    return edge.json(HTTPStatus.OK, _shown(work().cases.close(who, identifier(case_id, NO_SUCH_CASE))))
 
 
 @edge.api.post("/v1/probes")
@@ -127,7 +127,7 @@ def list_searches() -> Answer:
 def get_search(search_id: str) -> Answer:
     """A stored search with fresh photo links."""
     who = edge.principal(Permission.READ_SEARCHES)
-    stored = work().searches.expect(who.agency, identifier(search_id, "search"))
+    stored = work().searches.expect(who.agency, identifier(search_id, NO_SUCH_SEARCH))
     return edge.json(HTTPStatus.OK, work().links.put_into(stored, edge.photo_link_issued))
 
 

@@ -202,8 +202,8 @@ def _opensearch() -> Lifecycle:
     lifecycle = work().lifecycle
     if lifecycle is None:
         raise Conflict(
-            "The index of this deployment is an embedded file, which belongs to one model. Re-embedding, swapping and moving are "
-            "for OpenSearch (`make run INDEX=opensearch`)."
+            "The index of this deployment is an embedded file, which belongs to one model. Use OpenSearch for re-embedding, "
+            "swapping and moving (`make run INDEX=opensearch`)."
         )
     return lifecycle
 

@@ -19,7 +19,7 @@ from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
 from candid.gallery.catalog import NO_SUCH_BOOKING, BookingState, Catalog
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
-from candid.gallery.sharing import Sharing
+from candid.gallery.sharing import NO_SUCH_SHARE, Sharing
 from candid.http import cursors, problem
 from candid.http.answers import present
 from candid.http.bodies import parse_json, raw, validate
@@ -149,7 +149,7 @@ def get_booking(booking_id: str) -> Answer:
     """A booking and where each of its photos stands."""
     who = edge.principal(Permission.READ_BOOKINGS)
     query = validate(dict(edge.api.current_event.query_string_parameters or {}), OfAgency)
-    booking_id = identifier(booking_id, "booking")
+    booking_id = identifier(booking_id, NO_SUCH_BOOKING)
     agency = query.agency or who.agency
     # Before the booking is looked for, so that who may not read it learns nothing of whether it is there.
     work().sharing.require(who.agency, agency, query.collection)
@@ -165,8 +165,10 @@ def change_booking(booking_id: str) -> Answer:
     who = edge.principal(Permission.WRITE_BOOKINGS)
     changes = parse_json(edge.api.current_event, ChangeRequest).changes()
     if not changes:
-        raise InvalidRequest("Name at least one member to change: subject_id, booked_at, disposition or fields.")
-    record = work().intake.change(who.agency, identifier(booking_id, "booking"), changes)
+        raise InvalidRequest(
+            "Nothing is named that is to change. Name at least one of subject_id, booked_at, disposition and fields."
+        )
+    record = work().intake.change(who.agency, identifier(booking_id, NO_SUCH_BOOKING), changes)
     return edge.json(HTTPStatus.OK, answers.booking(record))
 
 
@@ -174,7 +176,7 @@ def change_booking(booking_id: str) -> Answer:
 def delete_booking(booking_id: str) -> Answer:
     """Begin a deletion."""
     who = edge.principal(Permission.WRITE_BOOKINGS)
-    record = work().intake.delete(who.agency, identifier(booking_id, "booking"))
+    record = work().intake.delete(who.agency, identifier(booking_id, NO_SUCH_BOOKING))
     edge.metrics.add_metric("BookingsDeleted", MetricUnit.Count, 1)
     return edge.json(HTTPStatus.ACCEPTED, answers.booking(record))
 
@@ -184,7 +186,7 @@ def add_photo(booking_id: str) -> Answer:
     """A link for one more photo, or a fresh one for a photo that has not arrived."""
     who = edge.principal(Permission.WRITE_BOOKINGS)
     wanted = parse_json(edge.api.current_event, PhotoRequest).to_domain()
-    expected = work().intake.add_photo(who.agency, identifier(booking_id, "booking"), wanted)
+    expected = work().intake.add_photo(who.agency, identifier(booking_id, NO_SUCH_BOOKING), wanted)
     return edge.json(HTTPStatus.CREATED, answers.photo_upload(expected))
 
 
@@ -219,7 +221,7 @@ def list_shares() -> Answer:
 def revoke_share(share_id: str) -> Answer:
     """Take a share back."""
     who = edge.principal(Permission.SHARE)
-    return edge.json(HTTPStatus.OK, answers.share(work().sharing.revoke(who, identifier(share_id, "share"))))
+    return edge.json(HTTPStatus.OK, answers.share(work().sharing.revoke(who, identifier(share_id, NO_SUCH_SHARE))))
 
 
 @edge.tracer.capture_lambda_handler(capture_response=False)

@@ -209,7 +209,7 @@ def test_wrong_use_ends_with_2_and_points_to_help(world: World, tmp_path: Path, 
 
 def test_a_file_that_is_not_there_is_one_sentence(world: World, tmp_path: Path) -> None:
     ran = candid("detect", "gone.jpg", *AGENCY, cwd=tmp_path)
-    assert (ran.code, ran.err) == (1, "gone.jpg can't be read: no such file or directory.\n")
+    assert (ran.code, ran.err) == (1, "gone.jpg can't be read: no such file or directory. Check the path.\n")
 
 
 def test_the_doctor_speaks_in_sentences_and_its_verdict_is_the_exit_code(tmp_path: Path) -> None:

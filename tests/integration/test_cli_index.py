@@ -89,8 +89,8 @@ def test_a_step_that_finds_no_dependency_is_tried_again_from_its_cursor(
 @pytest.mark.parametrize(
     ("refusal", "said"),
     [
-        ((403, "AccessDeniedException", {"Message": "no"}), "It wants lambda:InvokeFunction."),
-        ((200, "Unhandled", {"errorMessage": "Smith"}), "The function candid-index failed. Its log says where."),
+        ((403, "AccessDeniedException", {"Message": "no"}), "Ask your administrator for lambda:InvokeFunction on it."),
+        ((200, "Unhandled", {"errorMessage": "Smith"}), "The function candid-index failed. Look at its log"),
         (
             (200, "", {"problem": {"status": 409, "type": "x:conflict", "detail": "This index serves."}}),
             "This index serves.",

@@ -85,7 +85,9 @@ def test_what_is_no_operation_is_refused_in_a_sentence_without_what_was_sent(emb
     assert told["status"] == 400
     assert "Smith" not in str(told)
     told = embedded.refusal("own", agency="a/../b", collection="x")
-    assert told["detail"] == "The request is not valid at own.agency (string_pattern_mismatch)."
+    assert told["detail"] == (
+        "The request is not valid at own.agency (string_pattern_mismatch). Correct it and send it again."
+    )
 
 
 @pytest.mark.parametrize("operation", ["reembed", "swap", "own", "drop"])

@@ -81,7 +81,10 @@ def test_a_request_part_that_is_not_the_contracts_json_is_refused(made: Gallery,
 
 def test_a_form_over_the_limit_is_refused_before_it_is_parsed(made: Gallery, members: bytes) -> None:
     answer = send(made, form(('name="request"', members), ('name="probe"', bytes(MAX_BODY_BYTES))))
-    assert (answer.status, answer.body["detail"]) == (400, "The body is too large.")
+    assert (answer.status, answer.body["detail"]) == (
+        400,
+        "The body is too large. Get an upload link for the probe (POST /v1/probes).",
+    )
 
 
 def test_an_empty_probe_is_no_image(made: Gallery, members: bytes) -> None:
@@ -104,7 +107,7 @@ def test_a_boundary_that_no_form_may_have_is_the_callers_fault(made: Gallery, me
     answer = send(made, form(('name="request"', members), boundary=boundary), boundary)
     assert (answer.status, answer.body["detail"]) == (
         400,
-        "The form's Content-Type must name a boundary of 1 to 70 characters.",
+        "The form's Content-Type must name a boundary of 1 to 70 characters. Let an HTTP library make it.",
     )
 
 

@@ -168,7 +168,7 @@ def test_each_role_may_do_what_the_table_says(county: County, operation: Operati
     assert answer.status == (status if role in allowed else 403), answer
     if role not in allowed:
         assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.body["detail"].endswith(f"One of these does: {', '.join(one for one in Role if one in allowed)}.")
+        assert answer.body["detail"].endswith(f"one that does: {', '.join(one for one in Role if one in allowed)}.")
 
 
 @pytest.mark.parametrize("role", Role)
@@ -204,6 +204,17 @@ def test_a_stranger_is_told_of_anothers_thing_what_he_is_told_of_nothing(
     said = json.dumps(foreign.body) + json.dumps(foreign.headers)
     for secret in (county.subject, *named.values(), AGENCY):
         assert secret not in said
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if "{" in one.path], ids=lambda one: one.id)
+def test_what_is_no_id_is_answered_as_an_id_of_nothing(county: County, operation: Operation) -> None:
+    _, allowed = TABLE[operation.id]
+    somebody = caller(operation, AGENCY, next(role for role in Role if role in allowed))
+    nothing, no_id = (
+        ask(county, operation, somebody, dict.fromkeys(county.things(operation.id), one))
+        for one in (NOTHING, "x" * 5000)
+    )
+    assert (nothing.status, _bytes(nothing)) == (404, _bytes(no_id))
 
 
 def test_an_investigator_closes_no_other_officers_case_and_a_supervisor_does(county: County) -> None:

@@ -95,7 +95,9 @@ class Principal:
         """Raise ``Forbidden`` unless one of the roles allows it."""
         if not any(permission in _MAY[role] for role in self.roles):
             may = ", ".join(role.value for role in Role if permission in _MAY[role])
-            raise Forbidden(f"Your roles don't allow you to {permission.value}. One of these does: {may}.")
+            raise Forbidden(
+                f"Your roles don't allow you to {permission.value}. Ask your administrator for one that does: {may}."
+            )
 
     def to_context(self) -> dict[str, str]:
         """As an API Gateway authorizer's context: flat, strings alone."""
@@ -106,7 +108,9 @@ class Principal:
         """From the authorizer's context of an invocation. Raises ``NotAuthenticated`` where there is none."""
         agency, user = context.get("agency"), context.get("user")
         if not isinstance(agency, str) or not isinstance(user, str) or not AGENCY.fullmatch(agency):
-            raise NotAuthenticated("Send a bearer token of your agency's issuer in the Authorization header.")
+            raise NotAuthenticated(
+                "It is not known who asks. Send a bearer token of your agency's issuer in the Authorization header."
+            )
         return cls(agency, user, parse_roles(str(context.get("roles", "")).split()))
 
 

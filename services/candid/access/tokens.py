@@ -15,6 +15,7 @@ MAX_LIFETIME_SECONDS: Final = 12 * 3600
 """A token that lives longer than a shift is refused: it could not be taken back."""
 CLOCK_SKEW_SECONDS: Final = 60
 MAX_TOKEN_LENGTH: Final = 8192
+_MEND: Final = "Ask whoever runs your agency's issuer to mend that."
 
 
 class TokenVerifier:
@@ -36,7 +37,9 @@ class TokenVerifier:
         the issuer's keys can't be fetched.
         """
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-            raise NotAuthenticated(f"A token has at most {MAX_TOKEN_LENGTH:,} characters, all of them ASCII.")
+            raise NotAuthenticated(
+                f"A token has at most {MAX_TOKEN_LENGTH:,} characters, all of them ASCII. Get a new one."
+            )
         try:
             key = self._keys.get_signing_key_from_jwt(token)
             claims: dict[str, Any] = jwt.decode(
@@ -49,11 +52,13 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
             )
         except PyJWKClientConnectionError as error:
-            raise DependencyUnavailable("The token issuer's keys can't be fetched now.") from error
+            raise DependencyUnavailable(
+                "The token issuer's keys can't be fetched now. Try again in a minute."
+            ) from error
         except jwt.ExpiredSignatureError as error:
             raise NotAuthenticated("The token has expired. Get a new one.") from error
         except PyJWTError as error:
-            raise NotAuthenticated("The token is not valid here.") from error
+            raise NotAuthenticated("The token is not valid here. Get one of your agency's issuer.") from error
         return _principal(claims)
 
 
@@ -61,18 +66,20 @@ def _principal(claims: dict[str, Any]) -> Principal:
     expires, issued = claims["exp"], claims["iat"]
     # PyJWT takes "1795741774" for a number too.
     if not isinstance(expires, int | float) or not isinstance(issued, int | float):
-        raise NotAuthenticated("The token's times (claims exp and iat) must be numbers: seconds since 1970.")
+        raise NotAuthenticated(f"The token's times (claims exp and iat) must be numbers: seconds since 1970. {_MEND}")
     # A sum: the difference of a fraction and an integer of hundreds of digits is none that a float can hold.
     if expires > issued + MAX_LIFETIME_SECONDS:
         raise NotAuthenticated("The token lives longer than 12 hours. Get one with a shorter life.")
     agency, user, roles = claims.get("agency"), claims["sub"], claims.get("roles")
     if not isinstance(agency, str) or not AGENCY.fullmatch(agency):
-        raise NotAuthenticated("The token names no agency that Candid can serve (claim agency: a-z, 0-9 and hyphens).")
+        raise NotAuthenticated(
+            f"The token names no agency that Candid can serve (claim agency: a-z, 0-9 and hyphens). {_MEND}"
+        )
     if not isinstance(user, str) or not USER.fullmatch(user):
         raise NotAuthenticated(
-            "The token's user (claim sub) must be 1 to 128 printable ASCII characters without spaces."
+            f"The token's user (claim sub) must be 1 to 128 printable ASCII characters without spaces. {_MEND}"
         )
     words = roles.split() if isinstance(roles, str) else roles
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise NotAuthenticated("The token's roles (claim roles) must be a list of words.")
+        raise NotAuthenticated(f"The token's roles (claim roles) must be a list of words. {_MEND}")
     return Principal(agency, user, parse_roles(words))

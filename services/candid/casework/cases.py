@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from botocore.exceptions import ClientError
 
@@ -19,6 +20,8 @@ from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import Listing
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
+
+NO_SUCH_CASE: Final = "There is no such case, or it is not one that you may see. Look it up with GET /v1/cases."
 
 
 class CaseState(enum.StrEnum):
@@ -113,7 +116,7 @@ class Cases:
                 TableName=self.table, Key=key(case_pk(agency, case_id), "CASE"), ConsistentRead=True
             )
         if "Item" not in answer:
-            raise NotFound("There is no such case, or it is not one that you may see.")
+            raise NotFound(NO_SUCH_CASE)
         return _case(from_item(answer["Item"]))
 
     def expect_open(self, agency: str, case_id: str) -> Case:
@@ -129,7 +132,7 @@ class Cases:
         which a supervisor alone may close."""
         case = self.expect(who.agency, case_id)
         if case.officer != who.user and Role.SUPERVISOR not in who.roles:
-            raise Forbidden("The officer who opened the case may close it, or a supervisor.")
+            raise Forbidden("The officer who opened the case may close it, or a supervisor. Ask one of them.")
         if case.state is CaseState.CLOSED:
             return case
         closed = replace(case, state=CaseState.CLOSED, closed_at=now(), closed_by=who.user)

@@ -114,12 +114,13 @@ class Policy:
         purpose = self.purposes.get(name)
         if purpose is None:
             raise InvalidRequest(
-                f"There is no such purpose. The policy's are: {', '.join(self.purposes)}.",
+                f"There is no such purpose. Name one of the policy's: {', '.join(self.purposes)}.",
                 fields=[{"field": "purpose", "problem": "is not one of the policy's purposes"}],
             )
         if purpose.needs_approval:
             raise PolicyRefusal(
-                f"The purpose {name} needs a supervisor's approval, which this version of Candid can't record yet.",
+                f"The purpose {name} needs a supervisor's approval, which this version of Candid can't record yet. "
+                "Do without a search until it can.",
                 policy=f"purposes.{name}.needs_approval",
             )
 
@@ -138,13 +139,17 @@ class Policy:
         source = self.sources.get(name)
         if source is None or not source.allowed:
             why = source.why if source else "The policy does not name this source."
-            raise PolicyRefusal(why, policy=f"probe_sources.{name}.allowed")
+            allowed = ", ".join(own for own, one in self.sources.items() if one.allowed)
+            raise PolicyRefusal(
+                f"{why} Use a probe that comes from one of these: {allowed}.", policy=f"probe_sources.{name}.allowed"
+            )
 
     def require_threshold(self, fmr: float | None) -> None:
         """Raise ``PolicyRefusal`` for a threshold looser than any search may have."""
         if fmr is not None and fmr > self.loosest_fmr * (1 + 1e-9):
             raise PolicyRefusal(
-                f"The threshold is looser than the policy allows: a false match rate of {self.loosest_fmr:g} at most.",
+                f"The threshold is looser than a false match rate of {self.loosest_fmr:g}, which the policy allows at most. "
+                "Ask for a stricter one.",
                 policy="threshold.loosest_fmr",
             )
 
@@ -161,7 +166,9 @@ class Policy:
         if asked is None:
             return self.list_default
         if asked > self.list_cap:
-            raise PolicyRefusal(f"A candidate list has at most {self.list_cap} candidates.", policy="list.cap")
+            raise PolicyRefusal(
+                f"A candidate list has at most {self.list_cap} candidates. Ask for a shorter one.", policy="list.cap"
+            )
         return asked
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Final
 
 from candid import storage
 from candid.errors import NotFound
 from candid.storage import UploadLink
+
+NO_SUCH_PROBE: Final = (
+    "There is no such probe: it was not uploaded, or it has expired. Get an upload link with POST /v1/probes, "
+    "and upload it by that."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Probes:
         """The bytes of an uploaded probe. Raises ``NotFound`` (not uploaded, expired, or another agency's), ``ImageTooLarge``."""
         stored = storage.read_current(self.bucket, _key(agency, probe_id))
         if stored is None:
-            raise NotFound("There is no such probe: it was not uploaded, or it has expired.")
+            raise NotFound(NO_SUCH_PROBE)
         return stored.data
 
     def keep(self, agency: str, data: bytes, content_type: str) -> str:

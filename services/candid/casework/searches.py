@@ -197,7 +197,7 @@ class Searches:
             if claim and (earlier := claim.earlier_result(self.stored.table)):
                 return self.stored.expect(who.agency, earlier)
             raise Conflict(
-                "The case was closed while the search was made. The search was not stored; its probe expires."
+                "The case was closed while the search was made, so nothing was stored. Open another case to search under."
             ) from None
         return body
 
@@ -205,5 +205,5 @@ class Searches:
 def _content_type(data: bytes) -> str:
     found = images.content_type(data)
     if found is None:
-        raise ImageFormatUnsupported("The file is not an image that Candid reads.")
+        raise ImageFormatUnsupported("The file is not an image that Candid reads. Export it as JPEG or PNG.")
     return found

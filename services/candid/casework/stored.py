@@ -13,6 +13,7 @@ from candid.errors import NotFound
 from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, key, timestamp
 
+NO_SUCH_SEARCH: Final = "There is no such search, or it is not one that you may see. Look it up with GET /v1/searches."
 SUMMARY: Final = (
     *("search_id", "case_id", "officer", "searched_at"),
     *("gallery_agency", "collection", "probe_source", "candidates"),
@@ -41,7 +42,7 @@ class StoredSearches:
                 TableName=self.table, Key=key(search_pk(agency, search_id), "SEARCH"), ConsistentRead=True
             )
         if "Item" not in found:
-            raise NotFound("There is no such search, or it is not one that you may see.")
+            raise NotFound(NO_SUCH_SEARCH)
         stored: dict[str, Any] = json.loads(found["Item"]["answer"]["S"])
         return stored
 

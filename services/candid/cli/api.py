@@ -36,7 +36,9 @@ class Api:
         """Register up to a hundred bookings; one answer each, in their order."""
         told = self._ask(answers.Batch, "POST", "/v1/bookings:batch", {"bookings": list(bookings)})
         if len(told.results) != len(bookings):
-            raise Refused("The server did not answer for each booking of the batch.", status=200)
+            raise Refused(
+                "The server did not answer for each booking of the batch. Give the same command again.", status=200
+            )
         return told.results
 
     def add_photo(self, booking_id: str, photo: Mapping[str, Any]) -> answers.PhotoUpload:
@@ -141,7 +143,8 @@ class Api:
             return kind.model_validate(told)
         except ValidationError:
             raise Refused(
-                f"The answer of {method} {path} is not one that this version of candid reads. Are both of one version?",
+                f"The answer of {method} {path} is not one that this version of candid reads. "
+                "Use the version that the server has.",
                 status=200,
             ) from None
 

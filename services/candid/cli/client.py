@@ -110,10 +110,14 @@ class Client:
             return
         code = _xml_word(answer.data, "Code")
         if code == "EntityTooLarge":
-            raise UploadRefused("The file is larger than a photo may be.", status=answer.status, code=code)
+            raise UploadRefused(
+                "The file is larger than a photo may be. Send a smaller copy.", status=answer.status, code=code
+            )
         why = f": {code}" if code else ""
         raise UploadRefused(
-            f"The photo store did not take the file (status {answer.status}{why}).", status=answer.status, code=code
+            f"The photo store did not take the file (status {answer.status}{why}). Try again in a minute.",
+            status=answer.status,
+            code=code,
         )
 
     def probe(self, url: str, seconds: float = 3.0) -> int | None:
@@ -161,7 +165,7 @@ def until(stop: Callable[[float], bool]) -> _Wait:
 
     def wait(seconds: float) -> None:
         if stop(seconds):
-            raise Stopped("Stopped while waiting to try again.")
+            raise Stopped("Stopped while waiting to try again. Give the same command again to go on.")
 
     return wait
 
@@ -195,7 +199,7 @@ def _why_unreachable(url: str, broken: Exception | None) -> str:
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc}"
     if isinstance(broken, urllib3.exceptions.SSLError):
-        return f"The certificate of {place} is not one that this machine trusts."
+        return f"The certificate of {place} is not one that this machine trusts. Check the address and its issuer."
     if isinstance(broken, urllib3.exceptions.ReadTimeoutError):
         return f"{place} took the request and did not answer in time. Try again in a minute."
     if isinstance(broken, urllib3.exceptions.ProtocolError):

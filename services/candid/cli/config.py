@@ -125,9 +125,11 @@ def local_tokens(stack: LocalStack, *, agency: str | None, user: str | None, rol
     """Tokens of the local stack's own issuer. Raises ``NotConfigured``."""
     agency = agency or os.environ.get("CANDID_AGENCY") or stack.agency
     if not agency:
-        raise NotConfigured("Say which agency you work for: --agency NAME, or set CANDID_AGENCY.")
+        raise NotConfigured("It is not known which agency you work for. Name it with --agency, or set CANDID_AGENCY.")
     if not AGENCY.fullmatch(agency):
-        raise NotConfigured("An agency's name is 2 to 64 of a-z, 0-9 and hyphens, with no hyphen at either end.")
+        raise NotConfigured(
+            "An agency's name is 2 to 64 of a-z, 0-9 and hyphens, with no hyphen at either end. Check it."
+        )
     return LocalTokens(stack.issuer, stack.keys, agency, user or os.environ.get("CANDID_USER") or _login(), roles)
 
 
@@ -144,10 +146,13 @@ def _with_token(url: str, token: str, agency: str | None, stack: LocalStack | No
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise NotConfigured("CANDID_URL is not an address. It begins with https:// and is the stack's output ApiUrl.")
+        raise NotConfigured(
+            "CANDID_URL is not an address. Set it to the stack's output ApiUrl, which begins with https://."
+        )
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise NotConfigured(
-            "CANDID_URL must be https: over http anybody on the way could read the token and the photos."
+            "CANDID_URL must be https: over http anybody on the way could read the token and the photos. "
+            "Set it to the stack's output ApiUrl."
         )
 
 

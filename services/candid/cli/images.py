@@ -59,7 +59,9 @@ def content_type(head: bytes, path: Path) -> str:
         return "image/heic"
     if by_name := _BY_SUFFIX.get(path.suffix.lower()):
         return by_name
-    raise NoImage("The file is no image of a kind that Candid reads (JPEG, PNG, WebP, BMP, TIFF, HEIC, JPEG 2000).")
+    raise NoImage(
+        "The file is no image of a kind that Candid reads. Send JPEG, PNG, WebP, BMP, TIFF, HEIC or JPEG 2000."
+    )
 
 
 def read(path: Path) -> bytes:
@@ -67,9 +69,9 @@ def read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise NoImage(f"{path} can't be read: {why(error)}.") from error
+        raise NoImage(f"{path} can't be read: {why(error)}. Check the path.") from error
     if not data:
-        raise NoImage(f"{path} is empty.")
+        raise NoImage(f"{path} is empty. Name another file.")
     return data
 
 
@@ -86,7 +88,9 @@ def as_probe(api: Api, path: Path) -> dict[str, str]:
         return {"probe": text(data)}
     link = api.probe_link(content_type(data[:16], path))
     if len(data) > link.upload.max_bytes:
-        raise NoImage(f"{path} has {megabytes(len(data))}; at most {megabytes(link.upload.max_bytes)} are taken.")
+        raise NoImage(
+            f"{path} has {megabytes(len(data))}; at most {megabytes(link.upload.max_bytes)} are taken. Send a smaller copy."
+        )
     api.client.upload(link.upload.url, link.upload.fields, data)
     return {"probe_id": link.probe_id}
 

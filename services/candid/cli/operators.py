@@ -77,7 +77,9 @@ class Operators:
                 "credentials."
             ) from None
         if answer.get("FunctionError") or not isinstance(told, dict):
-            raise Refused(f"The function {name} failed. Its log says where.", status=500, kind="internal")
+            raise Refused(
+                f"The function {name} failed. Look at its log, which says where.", status=500, kind="internal"
+            )
         if "problem" in told:
             raise from_document(told["problem"], int(told["problem"].get("status", 500)))
         return told
@@ -124,14 +126,25 @@ def _refusal(response: Mapping[str, Any], name: str) -> Refused:
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     if code == "ResourceNotFoundException":
-        return NotThere(f"There is no function {name} in this account and Region.", status=404)
+        return NotThere(
+            f"There is no function {name} in this account and Region. Check both, and the name of the stack.",
+            status=404,
+        )
     if code in {
         "AccessDeniedException",
         "UnrecognizedClientException",
         "ExpiredTokenException",
         "InvalidSignatureException",
     }:
-        return Refused(f"AWS does not let you call {name} ({code}). It wants lambda:InvokeFunction.", status=403)
+        return Refused(
+            f"AWS does not let you call {name} ({code}). Ask your administrator for lambda:InvokeFunction on it.",
+            status=403,
+        )
     if code == "TooManyRequestsException":
-        return Busy(f"{name} runs already, for somebody else.", status=429, kind="dependency-unavailable")
-    return Refused(f"AWS's Lambda refused the call of {name} ({code or status}).", status=status)
+        return Busy(
+            f"{name} runs already, for somebody else. Try again in a minute.", status=429, kind="dependency-unavailable"
+        )
+    return Refused(
+        f"AWS's Lambda refused the call of {name} ({code or status}). Check the Region and the credentials.",
+        status=status,
+    )

@@ -57,7 +57,9 @@ class LocalTokens:
 
     def __init__(self, issuer: str, keys: Path, agency: str, user: str, roles: frozenset[Role]) -> None:
         if not USER.fullmatch(user):
-            raise NotConfigured("A user's name is 1 to 128 printable ASCII characters without spaces.")
+            raise NotConfigured(
+                "A user's name is 1 to 128 printable ASCII characters without spaces. Set CANDID_USER to one."
+            )
         self.issuer, self.agency, self.user, self.roles = issuer, agency, user, roles
         self._keys = keys
         self._lock = threading.Lock()

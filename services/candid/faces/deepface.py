@@ -23,7 +23,10 @@ class DeepFaceEmbedder:
         self._name, self._dimension = name, dimension
         self._client = _build(name)
         if int(self._client.output_shape) != dimension:
-            raise ModelUnavailable(f"DeepFace's {name} makes other templates than Candid's registry says.")
+            raise ModelUnavailable(
+                f"DeepFace's {name} makes other templates than Candid's registry says. "
+                "Install the DeepFace of infra/requirements/deepface.txt."
+            )
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See ``Embedder``. Chips are fitted as ``DeepFace.represent`` with ``detector_backend="skip"`` fits them: scaled to
@@ -55,11 +58,13 @@ def _build(name: str) -> Any:
 
         return DeepFace.build_model(model_name=name, task="facial_recognition")
     except ImportError as error:
-        raise ModelUnavailable(f"DeepFace's {name} needs a library that is not installed: {error.name}.") from error
+        raise ModelUnavailable(
+            f"DeepFace's {name} needs a library that is not installed: {error.name}. Install it, or use the model sface."
+        ) from error
     except Exception as error:
         # DeepFace reports weights that it can't fetch, and an engine without tf-keras, as ValueError; a damaged file as whatever
         # its reader raises.
         raise ModelUnavailable(
-            f"DeepFace can't load {name}: its weights are missing from DEEPFACE_HOME or damaged, or its engine lacks a library "
-            "(infra/requirements/tensorflow.txt)."
+            f"DeepFace can't load {name}: its weights are missing from DEEPFACE_HOME or damaged, or its engine lacks a library. "
+            "Put the weights there, and install infra/requirements/tensorflow.txt."
         ) from error

@@ -101,7 +101,7 @@ def _engine(model: str, models: Path, threads: int | None) -> FaceEngine:
 
 def _checked(path: Path, digest: str | None) -> Path:
     if not path.is_file():
-        raise ModelUnavailable(f"The weights {path.name} are not there. Run: python -m infra.models.fetch")
+        raise ModelUnavailable(f"The weights {path.name} are not there. Run `python -m infra.models.fetch`.")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise ModelUnavailable(
             f"The weights {path.name} are damaged or of another version. Delete them and fetch them again."

@@ -59,9 +59,13 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
     image = _open(data)
     width, height = image.size
     if width * height > max_pixels:
-        raise ImageTooLarge(f"The image has {width} × {height} pixels; at most {max_pixels // 10**6} million are read.")
+        raise ImageTooLarge(
+            f"The image has {width} × {height} pixels; at most {max_pixels // 10**6} million are read. Send a smaller one."
+        )
     if min(width, height) < MIN_SIDE:
-        raise ImageTooSmall(f"The image has {width} × {height} pixels; a side must have at least {MIN_SIDE}.")
+        raise ImageTooSmall(
+            f"The image has {width} × {height} pixels; a side must have at least {MIN_SIDE}. Send a larger one."
+        )
     if image.format == "JPEG2000" and not _has_its_end(data):
         raise ImageUnreadable("The image is damaged or cut off. Export it again.")
     if image.mode == "F":
@@ -88,15 +92,17 @@ def content_type(data: bytes) -> str | None:
 
 def _open(data: bytes) -> Image.Image:
     if not data:
-        raise ImageUnreadable("The file is empty.")
+        raise ImageUnreadable("The file is empty. Send it again.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
-        raise ImageFormatUnsupported(f"The file is not an image that Candid reads: {_KINDS}.") from None
+        raise ImageFormatUnsupported(f"The file is not an image that Candid reads. Send {_KINDS}.") from None
     except Image.DecompressionBombError:
-        raise ImageTooLarge(f"The image has more than {MAX_PIXELS // 10**6} million pixels.") from None
+        raise ImageTooLarge(
+            f"The image has more than {MAX_PIXELS // 10**6} million pixels. Send a smaller one."
+        ) from None
     except Exception as error:
         raise ImageUnreadable("The image's header is damaged. Export it again.") from _nameless(error)
 

@@ -58,7 +58,7 @@ def model_card(name: str) -> ModelCard:
         entry["input"] = tuple(entry["input"])
         return ModelCard(**entry)
     known = [*told["models"], *(f"{DEEPFACE}{own}" for own in told["deepface"])]
-    raise UnknownModel(f"There is no model of that name. There are: {', '.join(known)}.")
+    raise UnknownModel(f"There is no model of that name. Name one of these: {', '.join(known)}.")
 
 
 def detector_card() -> DetectorCard:

@@ -49,7 +49,9 @@ def probe_face(faces: Sequence[Detection], choice: Choice) -> Detection:
         )
     if isinstance(choice, int):
         if not 0 <= choice < len(faces):
-            raise InvalidRequest(f"The image shows {len(faces)} faces; indexes run from 0 to {len(faces) - 1}.")
+            raise InvalidRequest(
+                f"The image shows {len(faces)} faces; indexes run from 0 to {len(faces) - 1}. Name one of these."
+            )
         return faces[choice]
     return faces[0]
 

@@ -28,7 +28,14 @@ from candid.tables import Item, cancelled_by, from_item, is_condition_failure, k
 
 MAX_PHOTOS: Final = 8
 """Of one booking."""
-NO_SUCH_BOOKING: Final = "There is no such booking, or it is not one that you may see."
+FULL: Final = (
+    f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have. "
+    "Leave this one out, or delete the booking and register it anew with the photos that it needs."
+)
+NO_SUCH_BOOKING: Final = (
+    "There is no such booking, or it is not one that you may see. Look it up with GET /v1/bookings."
+)
+_BEING_DELETED: Final = "The booking is being deleted. Register it anew once it is gone, if it is still needed."
 
 
 class View(enum.StrEnum):
@@ -201,7 +208,7 @@ class Catalog:
                 booking.agency, booking.collection, booking.booking_number
             )
             raise Conflict(
-                "A booking with this number is there already. To add a photo, use its booking_id.",
+                "A booking with this number is there already. Use its booking_id to add a photo.",
                 booking_id=holder or booking.booking_id,
             ) from None
 
@@ -249,7 +256,7 @@ class Catalog:
             if current.photo(photo.photo_id):
                 return
             if len(current.photos) >= MAX_PHOTOS:
-                raise BookingFull(f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have.")
+                raise BookingFull(FULL)
             # The record's revision moves with each photo, so that two at once can't both be the eighth.
             move = {
                 "TableName": self.table,
@@ -268,7 +275,7 @@ class Catalog:
             current = self.get(booking.agency, booking.booking_id)
         else:
             raise DependencyUnavailable("Others are changing the same booking now. Try again in a minute.")
-        raise Conflict("The booking is being deleted.")
+        raise Conflict(_BEING_DELETED)
 
     def complete(self, booking: Booking) -> Booking | None:
         """Give a record without a number the number, subject, date and fields in ``booking``; None if another booking has
@@ -413,7 +420,7 @@ class Catalog:
         except ClientError as error:
             if not any(cancelled_by(error)):
                 raise
-            raise Conflict("The booking is being deleted.") from None
+            raise Conflict(_BEING_DELETED) from None
 
 
 GONE: Final[dict[str, Any]] = {

@@ -232,7 +232,10 @@ class Enrolment:
         watch: Stopwatch,
     ) -> tuple[Kind, Photo]:
         if isinstance(verdict, BookingFace) and _has_twin(booking, photo):
-            verdict = Rejection(DUPLICATE_PHOTO, "The booking has this very photo already; one of them is enough.")
+            verdict = Rejection(
+                DUPLICATE_PHOTO,
+                "The booking has this very photo already, and one is enough. Upload another if you meant another.",
+            )
         if isinstance(verdict, Rejection):
             refused = replace(
                 photo,

@@ -95,7 +95,7 @@ class Erasure:
             storage.erase(self.bucket, prefix)
         left = bool(ids) and self.indexes.holds(partition, ids)
         if left or not all(storage.is_empty(self.bucket, prefix) for prefix in sorted(prefixes)):
-            raise DependencyUnavailable("Not everything of a booking is erased yet. It is tried again.")
+            raise DependencyUnavailable("Not everything of a booking is erased yet. Try again in a minute.")
         for stray in strays:
             self.strays.forget(stray)
         self._replace_record(booking, owner)

@@ -142,9 +142,7 @@ def open_indexes(told: FaceSettings) -> Indexes:
 def open_embedded(told: FaceSettings, card: ModelCard) -> ExactIndex:
     """The embedded index of one model: one file a model in the folder ``embedded_index_path``. Raises ``SettingsError``."""
     if not told.embedded_index_path:
-        raise SettingsError(
-            "Neither EMBEDDED_INDEX_PATH nor OPENSEARCH_ENDPOINT is set: there is no index to work with."
-        )
+        raise SettingsError("There is no index to work with. Set EMBEDDED_INDEX_PATH or OPENSEARCH_ENDPOINT.")
     return ExactIndex(embedded_file(told, card), card.dimension, card.id)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from candid import storage
 from candid.errors import Conflict
-from candid.gallery.catalog import MAX_PHOTOS, Booking, BookingState, Catalog, Photo, PhotoState, View
+from candid.gallery.catalog import FULL, MAX_PHOTOS, Booking, BookingState, Catalog, Photo, PhotoState, View
 from candid.gallery.photos import photo_id
 from candid.idempotency import Claim
 from candid.storage import UploadLink
@@ -101,7 +101,7 @@ class Intake:
         there = booking.photo(photo.photo_id)
         if there is None:
             if len(booking.photos) >= MAX_PHOTOS:
-                raise Conflict(f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have.")
+                raise Conflict(FULL)
             self.catalog.add_photo(booking, photo)
             there = photo
         return self._expected(booking, there)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -25,7 +25,10 @@ from candid.idempotency import Claim
 from candid.listing import Listing
 from candid.tables import Item, cancelled_by, from_item, key, moment, now, timestamp, to_item
 
-NOT_THERE = "There is no such agency, or none whose collection you may read."
+NOT_THERE: Final = (
+    "There is no such agency, or none whose collection you may read. See GET /v1/shares for what you may."
+)
+NO_SUCH_SHARE: Final = "There is no such share, or it is not one that you gave. Look it up with GET /v1/shares."
 
 
 class Direction(enum.StrEnum):
@@ -113,7 +116,7 @@ class Sharing:
             if claim and (earlier := claim.earlier_result(self.table)):
                 return self.expect(who.agency, earlier)
             raise Conflict(
-                "That agency may read the collection already. To change the legal basis, revoke the share and grant it anew.",
+                "That agency may read the collection already. Revoke that share and grant it anew to change the legal basis.",
                 share_id=self._in_force(share.agency, share.collection, share.reader),
             ) from None
         return share
@@ -157,7 +160,7 @@ class Sharing:
                 TableName=self.table, Key=key(_share_pk(agency, share_id), "SHARE"), ConsistentRead=True
             )
         if "Item" not in answer:
-            raise NotFound("There is no such share, or it is not one that you gave.")
+            raise NotFound(NO_SUCH_SHARE)
         return _share(from_item(answer["Item"]))
 
     def list(self, agency: str, direction: Direction, *, limit: int = 50, start: Item | None = None) -> SharePage:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from candid import aws, events
 from candid.aws import dependency
-from candid.gallery.catalog import GONE, booking_pk
+from candid.gallery.catalog import FULL, GONE, booking_pk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import RecordMoved
 from candid.gallery.transaction import put_new, write_all
@@ -29,7 +29,7 @@ _SENTENCES: Final = {
     KEY_NOT_RECOGNISED: "The object's key is not <agency>/<collection>/<booking_id>/<photo_id> with lower-case UUIDs. "
     "Drop the photo under such a key.",
     COLLECTION_MISMATCH: "The photo lies under another collection than its booking. Drop it under the booking's own.",
-    TOO_MANY_PHOTOS: "The booking has eight photos already, which is the most that one may have.",
+    TOO_MANY_PHOTOS: FULL,
 }
 _UNKNOWN_KEPT_SECONDS: Final = 90 * 24 * 3600
 _ANNOUNCED: Final = "SET announced = :yes"

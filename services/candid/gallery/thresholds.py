@@ -51,7 +51,8 @@ def check(wanted: Wanted, calibration: Calibration | None) -> None:
         raise InvalidRequest(f"{_WITHOUT} Give the threshold as a cosine.")
     if calibration is not None and wanted.cosine is not None:
         raise InvalidRequest(
-            "Give the threshold as fmr, similarity or expected_false_candidates: the model is calibrated."
+            "The model is calibrated, so a cosine is not taken. "
+            "Give the threshold as fmr, similarity or expected_false_candidates."
         )
 
 

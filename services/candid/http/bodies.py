@@ -40,7 +40,7 @@ def media_type(event: APIGatewayProxyEvent) -> str:
 def parse_json(event: APIGatewayProxyEvent, model: type[Model]) -> Model:
     """The JSON body as ``model``. Raises ``UnsupportedMediaType`` or ``InvalidRequest`` with each wrong member named."""
     if media_type(event) != "application/json":
-        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
+        raise UnsupportedMediaType("The body is not said to be JSON. Send JSON, with Content-Type: application/json.")
     return validate(load_json(raw(event)), model)
 
 
@@ -51,7 +51,7 @@ def load_json(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
     except (ValueError, RecursionError):  # Not UTF-8, not JSON, or a number of thousands of digits.
-        raise InvalidRequest("The body is not valid JSON (UTF-8).") from None
+        raise InvalidRequest("The body is not valid JSON. Send a JSON object in UTF-8.") from None
 
 
 def validate(value: Any, model: type[Model]) -> Model:
@@ -67,7 +67,11 @@ def validate(value: Any, model: type[Model]) -> Model:
             for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
         ]
     first = fields[0]
-    raise InvalidRequest(f"The request is not valid: {first['field']}: {first['problem']}.", fields=fields)
+    raise InvalidRequest(
+        f"The request is not valid: {first['field']}: {first['problem']}. "
+        "Correct it and send it again; the API's document says what each member takes.",
+        fields=fields,
+    )
 
 
 def _shown(name: str) -> str:
@@ -86,11 +90,11 @@ def _problem(kind: str, message: str) -> str:
 
 
 def _no_constant(_: str) -> NoReturn:
-    raise InvalidRequest("The body holds NaN or Infinity, which JSON does not know.")
+    raise InvalidRequest("The body holds NaN or Infinity, which JSON does not know. Send a number.")
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise InvalidRequest("The body names a member twice.")
+        raise InvalidRequest("The body names a member twice. Send each member once.")
     return members

@@ -144,11 +144,11 @@ def _text(body: dict[str, Any]) -> str:
     return json.dumps(body, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def identifier(text: str, thing: str) -> str:
-    """``text`` as an id of ``thing`` (a lower-case UUID). Raises ``NotFound``: no other id exists."""
+def identifier(text: str, no_such: str) -> str:
+    """``text`` as an id (a lower-case UUID). Raises ``NotFound`` with the sentence ``no_such``: no other id exists."""
     try:
         if str(UUID(text)) == text:
             return text
     except ValueError:
         pass
-    raise NotFound(f"There is no such {thing}, or it is not one that you may see.")
+    raise NotFound(no_such)

@@ -38,7 +38,9 @@ def read(adapter: TypeAdapter[_R], event: Any) -> _R:
         # The name of a member that there is not is what was sent.
         known = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
         where = ".".join(str(part) for part in known) or "the payload"
-        raise InvalidRequest(f"The request is not valid at {where} ({first['type']}).") from None
+        raise InvalidRequest(
+            f"The request is not valid at {where} ({first['type']}). Correct it and send it again."
+        ) from None
 
 
 def answered(done: Callable[[], Answer], logger: Logger, request_id: str) -> Answer:

@@ -23,11 +23,13 @@ _LONGEST_BOUNDARY: Final = 70
 def parse(content_type: str, body: bytes, names: Collection[str]) -> Mapping[str, bytes]:
     """The parts of a form by name. Raises ``InvalidRequest`` unless it has each of ``names`` once and nothing else."""
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequest("The body is too large.")
+        raise InvalidRequest("The body is too large. Get an upload link for the probe (POST /v1/probes).")
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary or len(boundary) > _LONGEST_BOUNDARY:
-        raise InvalidRequest(f"The form's Content-Type must name a boundary of 1 to {_LONGEST_BOUNDARY} characters.")
+        raise InvalidRequest(
+            f"The form's Content-Type must name a boundary of 1 to {_LONGEST_BOUNDARY} characters. Let an HTTP library make it."
+        )
     parts: list[tuple[str, bytes]] = []
 
     def field(one: Any) -> None:
@@ -45,11 +47,13 @@ def parse(content_type: str, body: bytes, names: Collection[str]) -> Mapping[str
         parser.write(body)
         parser.finalize()
     except FormParserError:
-        raise InvalidRequest("The body is not a valid multipart/form-data form.") from None
+        raise InvalidRequest("The body is not a valid multipart/form-data form. Let an HTTP library make it.") from None
     finally:
         parser.close()
     if sorted(name for name, _ in parts) != sorted(names):
-        raise InvalidRequest(f"The form must have these parts, each once: {', '.join(sorted(names))}.")
+        raise InvalidRequest(
+            f"The form has other parts than it must. Send these, each once: {', '.join(sorted(names))}."
+        )
     return dict(parts)
 
 

@@ -74,7 +74,7 @@ def retry_after(error: errors.CandidError) -> int | None:
 def internal(instance: str | None) -> dict[str, Any]:
     """The document for a failure that Candid did not foresee. It says nothing of the failure itself."""
     sentence = (
-        "Candid failed at this request. Nothing you sent is at fault; give your administrator the instance below."
+        "Candid failed at this request, and nothing you sent is at fault. Give your administrator the instance below."
     )
     return {
         "type": f"urn:candid:problem:{_INTERNAL.slug}",

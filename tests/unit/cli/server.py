@@ -26,6 +26,9 @@ from urllib.parse import parse_qsl, urlsplit
 import jwt
 
 from candid.access.keys import LocalKeys
+from candid.casework.cases import NO_SUCH_CASE
+from candid.gallery.catalog import NO_SUCH_BOOKING
+from candid.gallery.sharing import NO_SUCH_SHARE
 from tests.contract.openapi import validator
 
 NOTICE = "A candidate is an investigative lead and not an identification."
@@ -197,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, {"shares": [one for one in world.shares.values() if one[side] == agency]}, "SharePage"
             case ["POST", "shares", share_id, "revoke"]:
                 if share_id not in world.shares:
-                    raise Refusal(404, "There is no such share, or it is not one that you gave.")
+                    raise Refusal(404, NO_SUCH_SHARE)
                 ended = {"state": "revoked", "revoked_at": "2026-03-02T09:00:00Z", "revoked_by": "chief"}
                 world.shares[share_id].update(ended)
                 return 200, world.shares[share_id], "Share"
@@ -234,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         key = (agency, one.get("collection", "bookings"), one["booking_number"])
         with world.lock:
             if key in world.numbers:
-                detail = "A booking with this number is there already. To add a photo, use its booking_id."
+                detail = "A booking with this number is there already. Use its booking_id to add a photo."
                 problem = Refusal(409, detail, booking_id=world.numbers[key]).document
                 return {"status": 409, "problem": problem}
             booking_id = str(uuid.uuid4())
@@ -307,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _booking(self, agency: str, booking_id: str) -> dict[str, Any]:
         booking = self.held.bookings.get(booking_id)
         if booking is None or booking["agency"] != agency:
-            raise Refusal(404, "There is no such booking, or it is not one that you may see.")
+            raise Refusal(404, NO_SUCH_BOOKING)
         return booking
 
     def _open(self, agency: str, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -327,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _case(self, case_id: str) -> dict[str, Any]:
         if case_id not in self.held.cases:
-            raise Refusal(404, "There is no such case, or it is not one that you may see.")
+            raise Refusal(404, NO_SUCH_CASE)
         return self.held.cases[case_id]
 
     def _search(self, agency: str, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -83,4 +83,7 @@ def _booking(api: Api, number: str, collection: str | None, out: Output) -> None
             out.finish(told.as_json())
             return
     where = f"the collection {collection}" if collection else "the collection bookings (name another with --collection)"
-    raise NotThere(f"There is no booking of that number in {where}, or it is not one that you may see.", status=404)
+    raise NotThere(
+        f"There is no booking of that number in {where}, or it is not one that you may see. Check the number.",
+        status=404,
+    )

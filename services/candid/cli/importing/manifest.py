@@ -104,23 +104,23 @@ class Manifest:
             # Bytes that are not UTF-8 become lone surrogates, which are not printable: their row is bad, the others are not.
             return self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
         except OSError as error:
-            raise BadManifest(f"{self._path} can't be read: {why(error)}.") from error
+            raise BadManifest(f"{self._path} can't be read: {why(error)}. Check the path.") from error
 
     def _check(self) -> None:
         if missing := [name for name in REQUIRED if name not in self._columns]:
             raise BadManifest(
-                f"{self._path} has no column {', '.join(missing)}. A manifest needs {', '.join(REQUIRED)} in its first line."
+                f"{self._path} has no column {', '.join(missing)}. Name {', '.join(REQUIRED)} in its first line."
             )
         if twice := sorted({name for name in self._columns if name and self._columns.count(name) > 1}):
-            raise BadManifest(f"{self._path} has the column {', '.join(twice)} more than once.")
+            raise BadManifest(f"{self._path} has the column {', '.join(twice)} more than once. Name each once.")
         if not all(self._columns):
-            raise BadManifest(f"{self._path} has a column without a name.")
+            raise BadManifest(f"{self._path} has a column without a name. Name each.")
 
 
 def _header(file: TextIO, path: Path) -> tuple[list[str], str]:
     first = file.readline(65_536)
     if not first.strip():
-        raise BadManifest(f"{path} is empty. Its first line names the columns: {', '.join(REQUIRED)}.")
+        raise BadManifest(f"{path} is empty. Name the columns in its first line: {', '.join(REQUIRED)}.")
     delimiter = max(",;\t", key=first.count)
     return next(csv.reader([first], delimiter=delimiter)), delimiter
 

@@ -132,7 +132,7 @@ def open_report(path: Path) -> TextIO:
     try:
         return path.open("w", encoding="utf-8", newline="")
     except OSError as error:
-        raise CandidError(f"The report can't be written to {path}: {why(error)}.") from error
+        raise CandidError(f"The report can't be written to {path}: {why(error)}. Name another file.") from error
 
 
 def _harmless(cell: str) -> str:

@@ -202,7 +202,7 @@ def _look(row: PhotoRow) -> _Ready:
     with row.path.open("rb") as file:
         head = file.read(_PIECE)
         if not head:
-            raise images.NoImage(f"{row.path} is empty.")
+            raise images.NoImage(f"{row.path} is empty. Name another file.")
         kind = images.content_type(head[:16], row.path)
         piece = head
         while piece:

@@ -82,7 +82,7 @@ class Queues:
             with dependency(_NAME):
                 told = aws.sqs().delete_message_batch(QueueUrl=self.urls[way], Entries=entries)
             if told.get("Failed"):
-                raise DependencyUnavailable("Not every dead letter could be deleted. The same command again does it.")
+                raise DependencyUnavailable("Not every dead letter could be deleted. Give the same command again.")
 
 
 def _by_way(letters: Sequence[Letter]) -> Iterator[tuple[Way, list[Letter]]]:

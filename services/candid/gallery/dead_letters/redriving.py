@@ -116,7 +116,8 @@ class Redriving:
             finally:
                 self.queues.put_back(held)
         raise NotFound(
-            "There is no such dead letter: it was redriven or dropped, it is over 14 days old, or somebody has it in hand."
+            "There is no such dead letter: it was redriven or dropped, it is over 14 days old, or somebody has it in hand. "
+            "`candid redrive list` shows those there are."
         )
 
     def start(

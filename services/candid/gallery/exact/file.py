@@ -61,8 +61,8 @@ _EVERY_TIME: Final = (
 def damaged() -> IndexDamaged:
     """The error for anything that a sound file can't hold."""
     return IndexDamaged(
-        "The index file is damaged or is not an index. Every template can be made again from the photos: run "
-        "`candid index verify --repair`."
+        "The index file is damaged or is not an index. Run `candid index verify --repair`: every template can "
+        "be made again from the photos."
     )
 
 
@@ -149,13 +149,13 @@ class ExactFile:
                     raise _failure(error) from error
             except OSError as error:
                 raise DependencyUnavailable(
-                    f"The index file can't be opened: {os.strerror(error.errno or 0)}."
+                    f"The index file can't be opened: {os.strerror(error.errno or 0)}. Check its folder and who may write there."
                 ) from error
             time.sleep(_PAUSE)
 
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
-            raise DependencyUnavailable("This index has been closed.")
+            raise DependencyUnavailable("This index has been closed. Open it again.")
         if self._connection is not None and self._inode != _inode(self._path):
             # Somebody put another file there (``replace_file``): what this connection writes nobody will read.
             self.disconnect()
@@ -190,7 +190,7 @@ class ExactFile:
         elif _number(connection, "application_id") != APPLICATION_ID or _number(connection, "user_version") != FORMAT:
             raise damaged()
         if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
-            raise DependencyUnavailable("The index file's disk does not allow a write-ahead log: use a local disk.")
+            raise DependencyUnavailable("The index file's disk does not allow a write-ahead log. Use a local disk.")
         for statement in _EVERY_TIME:
             connection.execute(statement)
         if _is_blank(connection):
@@ -201,7 +201,7 @@ class ExactFile:
         if any(stored[name] != value for name, value in self._facts.items()):
             made = ", ".join(f"{name} {stored[name]}" for name in self._facts)
             asked = ", ".join(f"{name} {value}" for name, value in self._facts.items())
-            raise Conflict(f"This index file was made for {made}, not for {asked}. Each model has a file of its own.")
+            raise Conflict(f"This index file was made for {made}, not for {asked}. Give each model its own.")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         if not _is_blank(connection):
@@ -225,7 +225,9 @@ def replace_file(path: Path) -> None:
             for name in ("", "-wal", "-shm"):
                 path.with_name(path.name + name).unlink(missing_ok=True)
     except OSError as error:
-        raise DependencyUnavailable(f"The index file can't be replaced: {os.strerror(error.errno or 0)}.") from error
+        raise DependencyUnavailable(
+            f"The index file can't be replaced: {os.strerror(error.errno or 0)}. Check its folder and who may write there."
+        ) from error
 
 
 @contextmanager
@@ -280,11 +282,13 @@ def _failure(error: sqlite3.Error) -> CandidError:
     if code in _DAMAGED_IN_FULL or _primary(error) in _DAMAGED:
         return damaged()
     if _primary(error) in _BUSY:
-        return DependencyUnavailable("The index file is held by other processes; try again.")
+        return DependencyUnavailable("The index file is held by other processes. Try again in a minute.")
     if _primary(error) == sqlite3.SQLITE_FULL:
-        return DependencyUnavailable("The disk that holds the index file is full. Nothing of this call was written.")
+        return DependencyUnavailable(
+            "The disk that holds the index file is full, and nothing of this call was written. Make room, then try again."
+        )
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return DependencyUnavailable(f"The index file can't be used now ({name}).")
+    return DependencyUnavailable(f"The index file can't be used now ({name}). Try again in a minute.")
 
 
 _files: weakref.WeakSet[ExactFile] = weakref.WeakSet()

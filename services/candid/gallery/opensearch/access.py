@@ -19,10 +19,13 @@ from candid.gallery.opensearch.client import IndexNotReady, failure
 from candid.gallery.opensearch.names import Names
 
 _NOT_MASTER: Final = (
-    "OpenSearch does not let this function change who may do what. Its IAM role must be the domain's master, or be mapped to "
-    "OpenSearch's role all_access once by whoever is."
+    "OpenSearch does not let this function change who may do what. Make its IAM role the domain's master, or let whoever is "
+    "map it to OpenSearch's role all_access once."
 )
-_NO_ROLES: Final = "This OpenSearch has no security plugin, so it has no roles that could be given to the functions."
+_NO_ROLES: Final = (
+    "This OpenSearch has no security plugin, so it has no roles that could be given to the functions. "
+    "Use a domain with fine-grained access control."
+)
 
 
 def map_roles(

@@ -79,9 +79,11 @@ def connect(told: OpenSearchSettings) -> OpenSearch:
     place = urlsplit(told.opensearch_endpoint)
     secure = place.scheme == "https"
     if not place.hostname or place.scheme not in {"http", "https"}:
-        raise SettingsError("OPENSEARCH_ENDPOINT is not an address. It begins with https://.")
+        raise SettingsError("OPENSEARCH_ENDPOINT is not an address. Set it to one that begins with https://.")
     if not secure and place.hostname not in _LOOPBACK:
-        raise SettingsError("OPENSEARCH_ENDPOINT must be https: over http anybody on the way could read templates.")
+        raise SettingsError(
+            "OPENSEARCH_ENDPOINT must be https: over http anybody on the way could read templates. Set it to such an address."
+        )
     options: dict[str, Any] = {}
     if secure:
         options = {"use_ssl": True, "verify_certs": True, "ca_certs": told.opensearch_ca_file or None}
@@ -112,18 +114,22 @@ def _credentials(told: OpenSearchSettings, secure: bool) -> Any:
         session = boto3.Session()
         credentials, region = session.get_credentials(), session.region_name
         if credentials is None or region is None:
-            raise SettingsError("There are no AWS credentials or no Region to sign requests to OpenSearch with.")
+            raise SettingsError(
+                "There is nothing to sign requests to OpenSearch with. Set AWS credentials and a Region."
+            )
         return Urllib3AWSV4SignerAuth(credentials, region, "es")
     if way == "basic":
         if not told.opensearch_secret_arn:
-            raise SettingsError("OPENSEARCH_AUTH is basic, and OPENSEARCH_SECRET_ARN is not set.")
+            raise SettingsError("OPENSEARCH_AUTH is basic, which needs a secret. Set OPENSEARCH_SECRET_ARN.")
         kept = boto3.client("secretsmanager").get_secret_value(SecretId=told.opensearch_secret_arn)["SecretString"]
         try:
             secret = json.loads(kept)
             return (str(secret["username"]), str(secret["password"]))
         except (ValueError, KeyError, TypeError):
-            raise SettingsError("The secret for OpenSearch is no JSON object with username and password.") from None
-    raise SettingsError("OPENSEARCH_AUTH must be sigv4, basic or none.")
+            raise SettingsError(
+                "The secret for OpenSearch is no JSON object with username and password. Store it as one."
+            ) from None
+    raise SettingsError("OPENSEARCH_AUTH is no way that there is. Set it to sigv4, basic or none.")
 
 
 @contextmanager
@@ -167,8 +173,8 @@ def refusal(status: int | str, word: str) -> DependencyUnavailable:
         # OpenSearch sets this when every node's disk is nearly full. It takes it back with the first look at its disk (30 s) that
         # finds room a minute or more (cluster.routing.allocation.disk.reroute_interval) after it last moved shards for that.
         return IndexNotReady(
-            "OpenSearch makes no new index: its disk is nearly full, or was so just now. It makes them again a minute or two "
-            "after there is room; where it does not, set cluster.blocks.create_index to null."
+            "OpenSearch makes no new index: its disk is nearly full, or was so just now. Make room: it makes "
+            "them again a minute or two later; where it does not, set cluster.blocks.create_index to null."
         )
     if status == 429:
         return DependencyUnavailable(_BUSY)

@@ -220,5 +220,5 @@ def _fitting(generation: Generation) -> Generation:
         return generation
     raise IndexNotReady(
         f"The index {generation.name} is not mapped as Candid maps it, and would not find everybody. Candid did not make it, or "
-        "somebody changed it: delete it, and let `candid index` make one from the photos."
+        "somebody changed it. Delete it, and let `candid index` make one from the photos."
     )

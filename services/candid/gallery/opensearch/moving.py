@@ -182,7 +182,9 @@ class Moving:
     def _send(self, actions: Sequence[dict[str, Any]]) -> None:
         # 409: somebody wrote or deleted it meanwhile, to both; the next round looks.
         if any(not one.done and one.status != 409 for one in send(self.client, actions)):
-            raise DependencyUnavailable("The index did not take every document. The same step again goes on from here.")
+            raise DependencyUnavailable(
+                "The index did not take every document. Give the same command again: it goes on from here."
+            )
 
     def _empty(self, generation: Generation, partition: Partition) -> int:
         """Delete some of the collection's documents from the shared index, where nobody searches them any more; tells how many
@@ -196,7 +198,9 @@ class Moving:
                 request_timeout=_EMPTYING_SECONDS,
             )
         if told["failures"] or told["timed_out"]:
-            raise DependencyUnavailable("Not everything is moved yet. The same step again goes on from here.")
+            raise DependencyUnavailable(
+                "Not everything is moved yet. Give the same command again: it goes on from here."
+            )
         return int(told["total"])
 
     @property
