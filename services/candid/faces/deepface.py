@@ -6,6 +6,7 @@ DeepFace and, for most models, TensorFlow are gigabytes: they are imported when 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,15 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candid.errors import ModelUnavailable
+from candid.faces import weights
 from candid.faces.embedder import unit
 
 
 class DeepFaceEmbedder:
-    """One of DeepFace's facial recognition models by its name there. Weights are found in (or fetched into) DEEPFACE_HOME."""
+    """One of DeepFace's facial recognition models by its name there. Weights are found in (or fetched into) DEEPFACE_HOME.
 
-    def __init__(self, name: str, dimension: int) -> None:
+    Weights whose ``digest`` (SHA-256, hexadecimal) the registry has, SFace's, are checked before DeepFace opens them, and what
+    runs is made of the very bytes that were. Not checked are all other models' weights: DeepFace has addresses of them and no
+    digests, and opens their paths itself. Whoever can write to DEEPFACE_HOME decides what these models are.
+    """
+
+    def __init__(self, name: str, dimension: int, file: str | None = None, digest: str | None = None) -> None:
+        if find_spec("deepface") is None:
+            raise ModelUnavailable(
+                "DeepFace is not installed. Install infra/requirements/deepface.txt, or use the model sface."
+            )
         self._name, self._dimension = name, dimension
+        checked = weights.read(_home() / file, digest) if file and digest else None
         self._client = _build(name)
+        if checked is not None:
+            # A session of ONNX Runtime, of what lay at that path when DeepFace looked: another of the same kind.
+            theirs = self._client.model
+            self._client.model = type(theirs)(
+                checked, sess_options=theirs.get_session_options(), providers=theirs.get_providers()
+            )
         if int(self._client.output_shape) != dimension:
             raise ModelUnavailable(
                 f"DeepFace's {name} makes other templates than Candid's registry says. "
@@ -48,11 +66,13 @@ def _fitted(chip: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
     return fitted
 
 
+def _home() -> Path:
+    from deepface.commons import folder_utils
+
+    return Path(folder_utils.get_deepface_home(), ".deepface", "weights")
+
+
 def _build(name: str) -> Any:
-    if find_spec("deepface") is None:
-        raise ModelUnavailable(
-            "DeepFace is not installed. Install infra/requirements/deepface.txt, or use the model sface."
-        )
     try:
         from deepface import DeepFace
 

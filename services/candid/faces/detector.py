@@ -7,7 +7,6 @@ these are padded and enlarged (facts measured on LFW and on 92 × 112 crops).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -52,8 +51,10 @@ class Detection:
 class Detector:
     """YuNet. One object a thread: OpenCV's detector keeps the size of its input."""
 
-    def __init__(self, weights: Path) -> None:
-        self._net = cv2.FaceDetectorYN.create(str(weights), "", (LONG_SIDE, LONG_SIDE), SCORE, _OVERLAP, _MOST)
+    def __init__(self, weights: bytes) -> None:
+        """``weights`` is the content of an ONNX file. Raises ``cv2.error`` for what is none."""
+        model, no_config = np.frombuffer(weights, np.uint8), np.empty(0, np.uint8)
+        self._net = cv2.FaceDetectorYN.create("onnx", model, no_config, (LONG_SIDE, LONG_SIDE), SCORE, _OVERLAP, _MOST)
 
     def detect(self, image: Pixels) -> tuple[Detection, ...]:
         """All faces of ``image`` (H, W, 3) uint8 BGR, the largest first; empty if there is none.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from candid.errors import ModelUnavailable
 from candid.faces.image import Pixels
 
 
@@ -23,11 +21,9 @@ class Embedder(Protocol):
 class OpenCvEmbedder:
     """SFace on OpenCV's DNN runtime. One object a thread."""
 
-    def __init__(self, weights: Path) -> None:
-        try:
-            self._net = cv2.dnn.readNetFromONNX(str(weights))
-        except cv2.error as error:
-            raise ModelUnavailable("The model's weights can't be loaded. Fetch them again.") from error
+    def __init__(self, weights: bytes) -> None:
+        """``weights`` is the content of an ONNX file. Raises ``cv2.error`` for what is none."""
+        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(weights, np.uint8))
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See ``Embedder``. The graph itself scales pixels; OpenCV's own SFace wrapper feeds it the same way."""

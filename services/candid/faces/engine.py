@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candid.errors import ModelUnavailable
+from candid.faces import weights
 from candid.faces.alignment import CHIP, align
 from candid.faces.deepface import DeepFaceEmbedder
 from candid.faces.detector import Detection, Detector
@@ -49,13 +50,18 @@ class FaceEngine:
                 cv2.setNumThreads(self._threads)
             if self._detector is None:
                 told = detector_card()
-                self._detector = Detector(_checked(self._models / told.weights, told.sha256))
+                with _made_of(told.weights):
+                    self._detector = Detector(weights.read(self._models / told.weights, told.sha256))
             if self._embedder is None:
-                if self.card.deepface:
-                    self._embedder = DeepFaceEmbedder(self.card.deepface, self.card.dimension)
-                else:
-                    self._embedder = OpenCvEmbedder(_checked(self._models / str(self.card.weights), self.card.sha256))
+                self._embedder = self._embedder_of(self.card)
                 self._embedder.embed(blank(CHIP)[None])
+
+    def _embedder_of(self, card: ModelCard) -> Embedder:
+        if card.deepface:
+            return DeepFaceEmbedder(card.deepface, card.dimension, card.weights, card.sha256)
+        name = str(card.weights)
+        with _made_of(name):
+            return OpenCvEmbedder(weights.read(self._models / name, str(card.sha256)))
 
     def detect(self, image: Pixels) -> tuple[Detection, ...]:
         """The faces of an upright image (H, W, 3) uint8 BGR, the largest first. Raises ``ModelUnavailable``."""
@@ -99,11 +105,12 @@ def _engine(model: str, models: Path, threads: int | None) -> FaceEngine:
     return FaceEngine(model_card(model), models, threads)
 
 
-def _checked(path: Path, digest: str | None) -> Path:
-    if not path.is_file():
-        raise ModelUnavailable(f"The weights {path.name} are not there. Run `python -m infra.models.fetch`.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+@contextmanager
+def _made_of(name: str) -> Iterator[None]:
+    try:
+        yield
+    except cv2.error as error:
+        # They have their digest: it is OpenCV that does not know them.
         raise ModelUnavailable(
-            f"The weights {path.name} are damaged or of another version. Delete them and fetch them again."
-        )
-    return path
+            f"This version of OpenCV can't load the weights {name}. Install the one of infra/requirements/faces.txt."
+        ) from error

@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from candid.errors import ModelUnavailable
+from candid.faces import deepface as deepface_module
 from candid.faces.alignment import align
 from candid.faces.deepface import DeepFaceEmbedder
 from candid.faces.engine import FaceEngine
@@ -33,12 +35,14 @@ needs_tensorflow = pytest.mark.skipif(
 KERAS = """
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from deepface import DeepFace  # First: it chooses which Keras TensorFlow brings.
 from deepface.commons import weight_utils
 from deepface.models.facial_recognition.tf import DeepID
 
+from candid.faces import deepface as deepface_module
 from candid.faces.deepface import DeepFaceEmbedder
 
 # DeepFace's own architecture with random weights, saved where DeepFace looks for the published ones.
@@ -79,6 +83,43 @@ def test_deepfaces_sface_makes_the_defaults_templates(weights: Path) -> None:
         image = decode(portrait(name))
         faces = engine().detect(image)
         assert np.abs(through.templates(image, faces) - engine().templates(image, faces)).max() < 1e-4
+
+
+@needs_deepface
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda _: b""]
+)
+def test_deepfaces_sface_is_not_loaded_from_a_file_of_another_digest(
+    weights: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    engine()
+    name = "face_recognition_sface_2021dec.onnx"
+    (weights / name).write_bytes(damage((MODELS / name).read_bytes()))
+    with pytest.raises(
+        ModelUnavailable, match=r"face_recognition_sface_2021dec\.onnx are damaged or of another version"
+    ):
+        FaceEngine(model_card("deepface:SFace"), MODELS).load()
+
+
+@needs_deepface
+def test_deepfaces_sface_runs_what_was_checked_though_the_file_was_swapped_before_deepface_opened_it(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine()
+    file = weights / "face_recognition_sface_2021dec.onnx"
+    shutil.copy(MODELS / file.name, file)
+    build = deepface_module._build
+
+    def swapped(name: str) -> Any:
+        linear(file, 112, 112, 128)
+        return build(name)
+
+    monkeypatch.setattr(deepface_module, "_build", swapped)
+    through = FaceEngine(model_card("deepface:SFace"), MODELS)
+    image = decode(portrait("person_a_1"))
+    faces = engine().detect(image)
+    assert np.abs(through.templates(image, faces) - engine().templates(image, faces)).max() < 1e-4
+    assert file.read_bytes() != (MODELS / file.name).read_bytes()
 
 
 def linear(file: Path, height: int, width: int, dimension: int) -> np.ndarray:
