@@ -41,7 +41,10 @@ def main() -> int:
         if stamp.exists():
             continue
         with step(_SAID.get(name, f"installing {name}")):
-            failed = _pip("install", "--no-deps", "--require-hashes", "--requirement", str(path))
+            # From wheels alone: a source distribution would run its own code, and fetch what builds it without a hash.
+            failed = _pip(
+                *("install", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(path))
+            )
         if failed:
             return _complain(failed)
         for old in stamp.parent.glob(f"installed-{name}-*"):

