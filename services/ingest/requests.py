@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from candid.forms import of_form
 from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
@@ -23,7 +24,7 @@ class PhotoRequest(_Request):
 
     content_type: ContentType
     view: View = View.FRONTAL
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\z")] | None = None
+    sha256: Annotated[str, of_form("[0-9a-f]{64}", "a SHA-256: 64 of 0-9 and a-f")] | None = None
 
     def to_domain(self) -> NewPhoto:
         """As the rules have it."""

@@ -115,7 +115,7 @@ class Policy:
         if purpose is None:
             raise InvalidRequest(
                 f"There is no such purpose. Name one of the policy's: {', '.join(self.purposes)}.",
-                fields=[{"field": "purpose", "problem": "is not one of the policy's purposes"}],
+                fields=[{"field": "purpose", "problem": "must be one of the policy's purposes"}],
             )
         if purpose.needs_approval:
             raise PolicyRefusal(

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from candid.forms import of_form
 from candid.moments import Moment
 from candid.tables import now
 
@@ -28,7 +29,7 @@ def _plausible(moment: datetime) -> datetime:
 
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_\-]{1,64}\z")]
+FieldName = Annotated[str, of_form(r"[a-z0-9_\-]{1,64}", "a field's name: 1 to 64 of a-z, 0-9, _ and -")]
 FieldValue = Annotated[str, StringConstraints(max_length=1024)]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=MAX_FIELDS)]
 BookedAt = Annotated[Moment, AfterValidator(_plausible)]

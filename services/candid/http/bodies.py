@@ -11,11 +11,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from pydantic import BaseModel, ValidationError
 
 from candid.errors import InvalidRequest, UnsupportedMediaType
+from candid.http.faults import fault
 
 MAX_BODY_BYTES: Final = 6_291_456
 """AWS Lambda's limit for a synchronous invocation, base64 included."""
-
-_LONGEST_NAME: Final = 100
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,34 +58,13 @@ def validate(value: Any, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = [
-            {
-                "field": _shown(".".join(str(part) for part in item["loc"])) or "(body)",
-                "problem": _problem(item["type"], item["msg"]),
-            }
-            for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
-        ]
+        fields = [fault(one) for one in error.errors(include_url=False, include_input=False)[:20]]
     first = fields[0]
     raise InvalidRequest(
         f"The request is not valid: {first['field']}: {first['problem']}. "
         "Correct it and send it again; the API's document says what each member takes.",
         fields=fields,
     )
-
-
-def _shown(name: str) -> str:
-    """A member's name as an answer can hold it: short, and of printable characters alone. Where there is no such member, the name
-    is what somebody sent: control characters would reach a terminal, and half a surrogate pair is no UTF-8."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name[:_LONGEST_NAME])
-    return shown + "…" * (len(name) > _LONGEST_NAME)
-
-
-def _problem(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "there is no such member"
-    if kind == "missing":
-        return "this member is required"
-    return message.removeprefix("Value error, ").rstrip(".")
 
 
 def _no_constant(_: str) -> NoReturn:
