@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,10 +19,11 @@ from candid.cli.problems import Refused
 from candid.faces.registry import model_card
 from tests.conftest import MEASURED
 from tests.contract.events import change_batch, object_created, photo_batch
+from tests.e2e.functions import Functions, unheard
 from tests.e2e.leaks import heard
 from tests.e2e.leaks.flows import Ask, Walk
-from tests.e2e.leaks.functions import Functions, functions
 from tests.e2e.leaks.marks import FACES, TOKENS, Marks
+from tests.e2e.leaks.watching import NOTING, Daemon, noted
 from tests.e2e.stack import Stack, eventually
 from tests.gateway import Caller
 from tests.operations import operation_of
@@ -87,7 +89,12 @@ def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_functi
     officer = marks.word("officer")
     token = stack.tokens(agency, *ROLES, user=officer).token()
     marks.secret("token", token)
-    with functions(stack, tmp_path / "functions") as (workers, daemon):
+    folder, daemon = tmp_path / "functions", Daemon()
+    watched = {"AWS_XRAY_DAEMON_ADDRESS": daemon.address, "POWERTOOLS_LOG_LEVEL": "DEBUG"}
+    workers = Functions(stack, folder, NOTING, **watched, NOTED_FILES=str(folder / "noted"))
+    with ExitStack() as after, unheard(stack):
+        after.callback(daemon.close)
+        after.callback(workers.end)
 
         def settle(booking_id: str, gone: bool) -> None:
             if gone:
@@ -101,7 +108,7 @@ def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_functi
         walk.wrongly()
         for operation in ("status", "verify"):
             assert "problem" not in workers.invoke("index", {"operation": operation})
-        _failing(stack, workers, walk)
+        _failing(stack, workers, walk, folder / "damaged")
         _authorize(workers, token, marks)
         workers.end()
         workers.variables = {}
@@ -109,7 +116,7 @@ def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_functi
         letters = json.dumps(heard.messages(stack, "PhotosDeadLetterQueueUrl")).encode()
         said = workers.logs() | heard.files(workers.temporary)
         said |= {"traces": b"\n".join(daemon.segments), "dead letters": letters, "list of dead letters": listed}
-        written = {Path(one) for one in workers.noted.read_text().splitlines()}
+        written = noted(folder / "noted")
     assert b"unforeseen failure" in said["ingest.log"]
     assert all(f'"{one}"'.encode() in said["traces"] for one in FUNCTIONS), "each function is traced"
     assert (b"IndexDamaged" in letters, b"ResourceNotFoundException" in letters) == (True, True)
@@ -174,12 +181,11 @@ def _authorize(workers: Functions, token: str, marks: Marks) -> None:
     assert workers.invoke("authorizer", good)["errorType"] == "DependencyUnavailable"
 
 
-def _failing(stack: Stack, workers: Functions, walk: Walk) -> None:
+def _failing(stack: Stack, workers: Functions, walk: Walk, damaged: Path) -> None:
     """With an index that is damaged, and with stores that are not there; the photo's event comes for the last time."""
     booking_id, photo_id = walk.enrol("person_b_2")
     event = photo_batch(object_created(f"{walk.agency}/bookings/{booking_id}/{photo_id}", bucket=stack.photos_bucket))
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "5"
-    damaged = workers.noted.with_name("damaged")
     damaged.mkdir()
     (damaged / f"{model_card('sface').id}.sqlite").write_bytes(b"no index" * 1000)
     stores = ("GALLERY_TABLE", "CASEWORK_TABLE", "PROBES_BUCKET")

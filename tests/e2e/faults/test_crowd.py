@@ -1,0 +1,207 @@
+"""A crowd of photos comes through everything that can go wrong at random: workers killed by SIGKILL at any call, stores that fail
+by spells, clocks ten minutes off, a full disk. None is lost, none is there twice, each is accounted for, and the queue is empty.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import MEASURED
+from tests.contract.events import photo_batch
+from tests.e2e.conftest import INDEXES
+from tests.e2e.faults.test_killed import SITE
+from tests.e2e.faults.weather import Fault, Weather, weather
+from tests.e2e.functions import Functions, unheard
+from tests.e2e.stack import BOOKED_AT, Stack, eventually
+from tests.e2e.test_operating import operate, redrive
+from tests.e2e.test_photos import agency, search
+from tests.hostile.size import tries
+from tests.portraits import lfw
+
+PHOTOS = tries(60, 10_000)
+CONSUMERS = 3
+INVOCATION_SECONDS = 9.0
+VISIBLE_SECONDS = 16
+"""A message comes again, if nobody said that it is done: a little later than its worker may run."""
+SPELL_SECONDS = 2.0
+VISIBLE, IN_HAND = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+KILL_CHANCE = 0.005 if PHOTOS < 1_000 else 0.0005
+"""Of each call, before it and after it: a photo has about twelve."""
+
+
+def photos(count: int, chance: random.Random) -> list[bytes]:
+    """Photos of distinct bytes: faces of LFW, a few pixels of each changed."""
+    paths = [path for _, path in lfw()]
+    made = []
+    for _ in range(count):
+        pixels = np.array(Image.open(chance.choice(paths)).convert("RGB"))
+        for _ in range(6):
+            pixels[chance.randrange(pixels.shape[0]), chance.randrange(pixels.shape[1])] = chance.randbytes(1)[0]
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=chance.randrange(85, 96))
+        made.append(out.getvalue())
+    assert len(set(made)) == count
+    return made
+
+
+def spells(sky: Weather, chance: random.Random, over: threading.Event) -> None:
+    """Fair weather and foul in turns, a service at a time; and a little of everything always."""
+    faults = [fault for fault in Fault if fault is not Fault.HANG]
+    while not over.is_set():
+        store, worst = chance.choice(["dynamodb", "s3", "sqs", "events", ""]), chance.choice(faults)
+
+        def befalls(service: str, store: str = store, worst: Fault = worst) -> Fault | None:
+            if service == store:
+                return worst
+            return chance.choice(faults) if chance.random() < 0.02 else None
+
+        sky.fault = befalls
+        over.wait(chance.uniform(0.5, 2) * SPELL_SECONDS)
+    sky.fault = lambda _: None
+
+
+@dataclass
+class Consumer:
+    """Takes messages of the photos queue in hand and lets a worker follow them, as Lambda does. The worker's clock may be wrong,
+    its disk full; and it may be killed at any call."""
+
+    stack: Stack
+    folder: Path
+    sky: Weather
+    chance: random.Random
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def work(self, over: threading.Event, foul: bool) -> None:
+        """Until nothing is waiting and it is ``over``."""
+        sqs, queue = self.stack.aws("sqs"), self.stack.told["outputs"]["PhotosQueueUrl"]
+        workers = self._workers(foul)
+        while True:
+            taken = sqs.receive_message(
+                QueueUrl=queue, MaxNumberOfMessages=5, VisibilityTimeout=VISIBLE_SECONDS, AttributeNames=["All"]
+            ).get("Messages", [])
+            if not taken:
+                if over.is_set():
+                    break
+                time.sleep(0.2)
+                continue
+            self.seen["delivered"] += len(taken)
+            answer = workers.invoke("embed", _batch(taken), seconds=INVOCATION_SECONDS)
+            if "batchItemFailures" not in answer:
+                self.seen["workers killed" if "SIGKILL" in answer["errorMessage"] else answer["errorType"]] += 1
+                workers.end()
+                workers = self._workers(foul)
+                continue
+            failed = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
+            self.seen["failed"] += len(failed)
+            for one in taken:
+                if one["MessageId"] not in failed:
+                    sqs.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
+        workers.end()
+
+    def _workers(self, foul: bool) -> Functions:
+        variables = {"BUSY_SECONDS": "5", "LEAST_SECONDS": "3", "AWS_ENDPOINT_URL": self.sky.url}
+        if foul:
+            variables["KILL_CHANCE"] = str(KILL_CHANCE)
+            what = self.chance.choice(["", "", "clock", "clock", "disk"])
+            if what == "clock":
+                variables["CLOCK_SECONDS"] = self.chance.choice(["600", "-600"])
+            if what == "disk":
+                largest = max((path.stat().st_size for path in self._index_files()), default=0)
+                variables["LARGEST_FILE"] = str(largest + 8192)
+            self.seen[
+                f"workers with a wrong {what}"
+                if what == "clock"
+                else f"workers with a full {what}"
+                if what
+                else "others"
+            ] += 1
+        return Functions(self.stack, self.folder / uuid.uuid4().hex, SITE, **variables)
+
+    def _index_files(self) -> list[Path]:
+        return [path for path in (self.stack.root / ".candid" / "index").rglob("*.sqlite*") if path.is_file()]
+
+
+def _batch(taken: list[dict[str, Any]]) -> dict[str, Any]:
+    """What Lambda is invoked with for these messages."""
+    batch = photo_batch(*(one["Body"] for one in taken))
+    for record, message in zip(batch["Records"], taken, strict=True):
+        record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+        record["attributes"] |= {"ApproximateReceiveCount": message["Attributes"]["ApproximateReceiveCount"]}
+    return batch
+
+
+def waiting(stack: Stack, *which: str) -> int:
+    """Messages of the photos queue that are waiting (``VISIBLE``) or in somebody's hand (``IN_HAND``)."""
+    told = stack.aws("sqs").get_queue_attributes(QueueUrl=stack.told["outputs"]["PhotosQueueUrl"], AttributeNames=which)
+    return sum(int(count) for count in told["Attributes"].values())
+
+
+@pytest.mark.parametrize("index", INDEXES[: tries(1, len(INDEXES))], indirect=True)
+def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
+    stack: Stack, tmp_path: Path, record_property: Callable[[str, str], None]
+) -> None:
+    chance = random.Random(20261127)  # noqa: S311
+    name = agency()
+    api = stack.api(name)
+    s3 = stack.aws("s3")
+    over = threading.Event()
+    with unheard(stack), weather(stack.told["aws_endpoint_url"]) as sky:
+        consumers = [Consumer(stack, tmp_path / str(number), sky, random.Random(number)) for number in range(CONSUMERS)]  # noqa: S311
+        threads = [threading.Thread(target=spells, args=(sky, chance, over))]
+        threads += [threading.Thread(target=one.work, args=(over, True)) for one in consumers]
+        for one in threads:
+            one.start()
+        for number, photo in enumerate(photos(PHOTOS, random.Random(7))):  # noqa: S311
+            key = f"{name}/bookings/{uuid.uuid4()}/{uuid.uuid4()}"
+            fields = {"booking-number": f"N{number}", "subject-id": f"S{number}", "booked-at": BOOKED_AT}
+            s3.put_object(Bucket=stack.photos_bucket, Key=key, Body=photo, Metadata=fields)
+        eventually(lambda: not waiting(stack, VISIBLE), 3600)
+        over.set()
+        for one in threads:
+            one.join()
+        letters = _fair(stack, consumers, over)
+    seen: Counter[str] = sum((one.seen for one in consumers), Counter())
+    states = Counter(booking.state for page in api.bookings() for booking in page)
+    assert sum(states.values()) == PHOTOS
+    assert set(states) <= {"enrolled", "rejected"}, states
+    assert search(api, "person_a_2.jpg").gallery_size == states["enrolled"]
+    assert states["enrolled"] > 0.9 * PHOTOS
+    ran = operate(stack, "verify")
+    assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
+    assert min(seen["workers killed"], sky.befallen.total()) > PHOTOS // 50
+    told = ", ".join(f"{count:,} {what}" for what, count in sorted(seen.items()))
+    faults = ", ".join(f"{count:,} {what}" for what, count in sorted(sky.befallen.items()))
+    record_property(
+        MEASURED,
+        f"A crowd of {PHOTOS:,} photos: {states['enrolled']:,} enrolled, {states['rejected']:,} rejected, 0 lost, 0 doubled, the "
+        f"queue empty. On the way: {told}; {letters} dead letters redriven; faults of stores: {faults}.",
+    )
+
+
+def _fair(stack: Stack, consumers: list[Consumer], over: threading.Event) -> int:
+    """What is left, in fair weather: the queue worked off, dead letters sent again. How many those were."""
+    letters = 0
+    end = time.monotonic() + 600
+    while True:
+        while waiting(stack, VISIBLE, IN_HAND):
+            assert time.monotonic() < end
+            consumers[0].work(over, False)
+            time.sleep(1)
+        listed = sum(len(way["letters"]) for way in redrive(stack, "list", "--json").json["ways"])
+        if not listed:
+            return letters
+        letters += listed
+        assert redrive(stack, "start", "--all").code == 0

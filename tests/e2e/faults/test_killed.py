@@ -1,0 +1,170 @@
+"""Embed's worker killed by SIGKILL between any two of its writes: once the photo's event is delivered again, table, index and
+bucket agree, every photo stands as it should, and no template is there twice.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candid.cli.api import Api
+from candid.cli.problems import Refused
+from candid.gallery.progress import LEASE_MARGIN_SECONDS
+from tests.conftest import MEASURED
+from tests.contract.events import change_batch, object_created, photo_batch
+from tests.e2e.conftest import INDEXES
+from tests.e2e.functions import Functions, unheard
+from tests.e2e.stack import BOOKED_AT, Stack, portrait
+from tests.e2e.test_operating import operate
+from tests.e2e.test_photos import agency, noise, search
+from tests.hostile.size import tries
+
+SITE = Path(__file__).with_name("site.py").read_text()
+INVOCATION_SECONDS = 8.0
+LEASE_SECONDS = INVOCATION_SECONDS + LEASE_MARGIN_SECONDS + 1
+
+
+@dataclass
+class Scene:
+    """One agency whose events are delivered by hand."""
+
+    stack: Stack
+    workers: Functions
+    agency: str = field(default_factory=agency)
+
+    @property
+    def api(self) -> Api:
+        return self.stack.api(self.agency)
+
+    def booked(self, photo: bytes) -> tuple[str, dict[str, Any]]:
+        """A booking whose photo has arrived; its id, and the event."""
+        (item,) = self.api.register_bookings(
+            [{"booking_number": uuid.uuid4().hex, "subject_id": "somebody", "booked_at": BOOKED_AT}]
+        )
+        assert item.booking is not None
+        (one,) = item.booking.photos
+        assert one.upload is not None
+        self.api.client.upload(one.upload.url, one.upload.fields, photo)
+        return item.booking.booking_id, self.arrived(item.booking.booking_id, one.photo_id)
+
+    def enrolled(self, photo: bytes) -> tuple[str, str]:
+        """A booking whose photo is enrolled."""
+        booking_id, event = self.booked(photo)
+        assert self.workers.invoke("embed", event) == {"batchItemFailures": []}
+        (one,) = self.api.booking(booking_id).photos
+        assert one.state == "enrolled"
+        return booking_id, one.photo_id
+
+    def arrived(self, booking_id: str, photo_id: str) -> dict[str, Any]:
+        """The event of its photo."""
+        key = f"{self.agency}/bookings/{booking_id}/{photo_id}"
+        return photo_batch(object_created(key, bucket=self.stack.photos_bucket))
+
+
+def own(name: str) -> bytes:
+    """A portrait's bytes that no other photo has."""
+    return portrait(f"{name}.jpg") + uuid.uuid4().bytes
+
+
+def enrol(scene: Scene) -> tuple[str, dict[str, Any]]:
+    return scene.booked(own("person_a_1"))
+
+
+def refuse(scene: Scene) -> tuple[str, dict[str, Any]]:
+    return scene.booked(noise() + uuid.uuid4().bytes)
+
+
+def replace(scene: Scene) -> tuple[str, dict[str, Any]]:
+    booking_id, photo_id = scene.enrolled(own("person_b_1"))
+    key = f"{scene.agency}/bookings/{booking_id}/{photo_id}"
+    scene.stack.aws("s3").put_object(Bucket=scene.stack.photos_bucket, Key=key, Body=own("person_a_1"))
+    return booking_id, scene.arrived(booking_id, photo_id)
+
+
+def correct(scene: Scene) -> tuple[str, dict[str, Any]]:
+    booking_id, _ = scene.enrolled(own("person_a_1"))
+    scene.api.client.call("PATCH", f"/v1/bookings/{booking_id}", body={"subject_id": "corrected"})
+    return booking_id, change_batch(scene.agency, booking_id)
+
+
+def erase(scene: Scene) -> tuple[str, dict[str, Any]]:
+    booking_id, _ = scene.enrolled(own("person_a_1"))
+    scene.api.client.call("DELETE", f"/v1/bookings/{booking_id}")
+    return booking_id, change_batch(scene.agency, booking_id)
+
+
+SCENARIOS: dict[str, tuple[Callable[[Scene], tuple[str, dict[str, Any]]], str]] = {
+    "enrol": (enrol, "enrolled"),
+    "replace": (replace, "enrolled"),
+    "refuse": (refuse, "rejected"),
+    "correct": (correct, "enrolled"),
+    "erase": (erase, "gone"),
+}
+"""What embed does, and how the booking's photo stands then."""
+
+
+@pytest.fixture
+def workers(stack: Stack, tmp_path: Path) -> Iterator[Functions]:
+    made = Functions(stack, tmp_path / "functions", SITE)
+    with unheard(stack):
+        yield made
+        made.end()
+
+
+def state(scene: Scene, booking_id: str) -> str:
+    """Of a booking's one photo."""
+    try:
+        (one,) = scene.api.booking(booking_id).photos
+    except Refused:
+        return "gone"
+    return str(one.state)
+
+
+@pytest.mark.parametrize("index", INDEXES[: tries(1, len(INDEXES))], indirect=True)
+def test_a_worker_killed_between_any_two_writes_leaves_nothing_that_the_next_delivery_does_not_mend(
+    stack: Stack, workers: Functions, tmp_path: Path, record_property: Callable[[str, str], None]
+) -> None:
+    scene = Scene(stack, workers)
+    notes = tmp_path / "writes"
+    expected: dict[str, str] = {}
+    killed: list[dict[str, Any]] = []
+    told = []
+    for name, (begin, ends) in SCENARIOS.items():
+        workers.variables = {}
+        booking_id, event = begin(scene)
+        workers.end()
+        workers.variables = {"NOTED_WRITES": str(notes)}
+        assert workers.invoke("embed", event) == {"batchItemFailures": []}
+        expected[booking_id] = ends
+        writes = notes.read_text().split()
+        notes.unlink()
+        workers.end()
+        for point in range(len(writes) + 1):
+            workers.variables = {}
+            booking_id, event = begin(scene)
+            victim = Functions(stack, tmp_path / f"{name}-{point}", SITE, KILL_AFTER=str(point), LEAST_SECONDS="3")
+            answer = victim.invoke("embed", event, seconds=INVOCATION_SECONDS)
+            assert "SIGKILL" in answer["errorMessage"], answer
+            expected[booking_id] = ends
+            killed.append(event)
+        told.append(f"{name} ({', '.join(writes)})")
+    time.sleep(LEASE_SECONDS)
+    for event in killed:
+        assert workers.invoke("embed", event) == {"batchItemFailures": []}
+    assert {booking_id: state(scene, booking_id) for booking_id in expected} == expected
+    subjects = {scene.api.booking(one).subject_id for one, ends in expected.items() if ends == "enrolled"}
+    assert subjects == {"somebody", "corrected"}
+    assert search(scene.api, "person_a_2.jpg").gallery_size == list(expected.values()).count("enrolled")
+    ran = operate(stack, "verify")
+    assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
+    record_property(
+        MEASURED,
+        f"Killed by SIGKILL between two writes: {len(killed)} workers, before, between and after {'; '.join(told)}: 0 lost, "
+        f"0 doubled.",
+    )
