@@ -1,10 +1,12 @@
 """Photos come, are replaced and removed, bookings corrected and deleted; their events come late, twice, in any order, or to a
-worker that is killed at any of its calls. Whatever happened: once each event has been followed, table, index and bucket hold what
-a model of ten lines holds, and a search finds it.
+worker that is killed at any of its calls; and there are searches meanwhile. Whatever happened: once each event has been followed,
+table, index and bucket hold what a model of ten lines holds, a search finds it, and stored searches show what they showed, with
+the photos that were compared unless their booking is deleted. On either index.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
 import tempfile
 import uuid
@@ -24,14 +26,21 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from candid.faces.image import decode
 from candid.faces.selection import booking_face
 from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
+from candid.gallery.opensearch.index import OpenSearchIndex
 from candid.gallery.photos import PhotoKey
 from candid.gallery.search import GallerySearch
 from candid.gallery.thresholds import Threshold
+from casework import app as casework_app
+from search import app as search_app
+from tests import opensearch
 from tests.conftest import MEASURED
 from tests.contract.events import change_batch, object_created, object_deleted, photo_batch
+from tests.gateway import Caller
 from tests.hostile.size import tries
-from tests.integration.embedding import AGENCY, METADATA, Killed, grey, station
+from tests.integration.embedding import AGENCY, METADATA, Killed, Wire, grey
+from tests.integration.operating import deployment
 from tests.portraits import engine, portrait
 
 pytestmark = pytest.mark.slow
@@ -39,6 +48,7 @@ pytestmark = pytest.mark.slow
 HERE: Final = Partition(AGENCY, "bookings")
 FACES: Final = ("person_a_1", "person_b_1", "impostor_1")
 NOBODY: Final = "nobody"
+CASE: Final = {"number": "2026-CR-1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"}
 DONE: Counter[str] = Counter()
 """What all machines did."""
 
@@ -59,6 +69,8 @@ class Model:
 
     def __init__(self) -> None:
         self.photos: dict[PhotoKey, str | None] = {}
+        self.bytes_of: dict[tuple[str, str], bytes] = {}
+        """By key and version."""
         self.subjects: dict[str, str] = {}
         self.deleted: set[str] = set()
 
@@ -70,12 +82,22 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """One deployment, whose events are delivered by hand."""
 
+    major: int | None = None
+    """The index's: None for the embedded one, else OpenSearch of this version."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
         folder = self.stack.enter_context(tempfile.TemporaryDirectory())
-        self.here = self.stack.enter_context(station(Path(folder)))
+        self.made = self.stack.enter_context(deployment(Path(folder), self.major))
+        self.here = self.made.station
+        self.here.clock.real = False
+        _wire(self.stack.enter_context(pytest.MonkeyPatch.context()), self.here.wire)
         self.model = Model()
+        search_app.work.cache_clear()
+        casework_app.work.cache_clear()
+        self.case_id = ask(casework_app, "POST", "/v1/cases", CASE)["case_id"]
+        self.answers: dict[str, dict[str, Any]] = {}
         self.numbers = itertools.count(1)
         self.fields: dict[PhotoKey, dict[str, str]] = {}
         """Of bookings that were dropped, as each of their objects has them."""
@@ -139,6 +161,18 @@ class Machine(RuleBasedStateMachine):
         self.waiting.append(change_batch(AGENCY, booking_id))
         assert booking_id not in {key.booking_id for face in FACES for key in self._found(face)}
 
+    @rule(face=st.sampled_from(FACES))
+    def search(self, face: str) -> None:
+        """Whatever is in the index just then."""
+        probe = base64.b64encode(portrait(face)).decode()
+        body = {"case_id": self.case_id, "probe_source": "other_still", "probe": probe, "per_subject": False}
+        self._refresh()
+        answer = ask(search_app, "POST", "/v1/searches", body)
+        shown = {one["booking_id"] for result in answer["results"] for one in result["candidates"]}
+        assert not shown & self.model.deleted
+        self.answers[answer["search_id"]] = answer
+        DONE["searched"] += 1
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
@@ -183,7 +217,8 @@ class Machine(RuleBasedStateMachine):
 
     def _put(self, key: PhotoKey, face: str) -> None:
         # Bytes of its own, so that no photo is another's twin.
-        self.here.put(key, photo_of(face) + f"#{next(self.numbers)}".encode(), self.fields.get(key))
+        data = photo_of(face) + f"#{next(self.numbers)}".encode()
+        self.model.bytes_of[str(key), self.here.put(key, data, self.fields.get(key))] = data
         self.model.photos[key] = face
         self.waiting.append(photo_batch(object_created(str(key))))
 
@@ -201,7 +236,8 @@ class Machine(RuleBasedStateMachine):
 
     def _found(self, face: str) -> dict[PhotoKey, str]:
         """What a search for the face finds, and whose it is."""
-        search = GallerySearch(self.here.index, self.here.catalog)
+        self._refresh()
+        search = GallerySearch(self.made.index, self.here.catalog)
         cut = Threshold(0.99, None, None, None, "")
         found = search.find([HERE], template_of(face), threshold=lambda _: cut, most=50, per_subject=False)
         return {one.booking.key_of(one.photo.photo_id): str(one.booking.subject_id) for one in found.candidates}
@@ -210,7 +246,7 @@ class Machine(RuleBasedStateMachine):
         model, here = self.model, self.here
         for face in FACES:
             assert self._found(face) == {key: model.subjects[key.booking_id] for key in model.of(face)}
-        assert here.count() == sum(len(model.of(face)) for face in FACES)
+        assert self.made.index.count(HERE) == sum(len(model.of(face)) for face in FACES)
         for key, face in model.photos.items():
             booking = here.catalog.get(AGENCY, key.booking_id)
             if key.booking_id in model.deleted:
@@ -227,17 +263,62 @@ class Machine(RuleBasedStateMachine):
                 assert state is (PhotoState.REJECTED if face == NOBODY else PhotoState.ENROLLED)
             faces = [uuid.UUID(one) for one in (photo.face_ids if photo else ())]
             assert len(faces) == (face in FACES)
-            labels = [entry.subject_id for entry in here.index.get(HERE, faces)]
+            labels = [entry.subject_id for entry in self.made.index.get(HERE, faces)]
             assert labels == [model.subjects[key.booking_id]] * len(faces)
+        for search_id, answer in self.answers.items():
+            self._compare_stored(answer, ask(casework_app, "GET", f"/v1/searches/{search_id}"))
+
+    def _compare_stored(self, answer: dict[str, Any], shown: dict[str, Any]) -> None:
+        """What is shown again is what was answered, and each photo is the one that was compared, or gone with its booking."""
+        assert _candidates(shown) == _candidates(answer)
+        for one in _candidates(shown):
+            version = (
+                "/".join(one[name] for name in ("agency", "collection", "booking_id", "photo_id")),
+                one["photo_version"],
+            )
+            gone = one["booking_id"] in self.model.deleted
+            assert self.here.version(*version) == (None if gone else self.model.bytes_of[version])
+
+    def _refresh(self) -> None:
+        """Let what was written to OpenSearch be found, which otherwise takes it half a second."""
+        if isinstance(self.made.index, OpenSearchIndex):
+            self.made.index.client.indices.refresh(index=f"{self.made.prefix}_*")
 
 
+def ask(app: Any, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """What an investigator is answered."""
+    answer = Caller(app.handler, AGENCY, "det.lee", "investigator")(method, path, body)
+    assert answer.status in {200, 201}, answer
+    return dict(answer.body)
+
+
+def _candidates(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """All of a search, without their links, which are made anew."""
+    found = [candidate for result in answer["results"] for candidate in result["candidates"]]
+    return [{name: value for name, value in one.items() if not name.startswith("photo_url")} for one in found]
+
+
+def _wire(patch: pytest.MonkeyPatch, through: Wire) -> None:
+    """Let writes of either index pass the wire."""
+    for kind in (ExactIndex, OpenSearchIndex):
+        for name in ("upsert", "relabel", "delete"):
+            method = getattr(kind, name)
+
+            def passing(self: Any, *args: Any, _name: str = name, _method: Any = method, **kwargs: Any) -> Any:
+                return through(f"index.{_name}", _method, self, *args, **kwargs)
+
+            patch.setattr(kind, name, passing)
+
+
+@pytest.mark.parametrize("major", [pytest.param(None, id="embedded"), *opensearch.MAJORS[-tries(1, 2) :]])
 def test_whatever_happens_on_the_way_table_index_and_bucket_end_as_the_model(
-    record_property: Callable[[str, str], None],
+    major: int | None, record_property: Callable[[str, str], None]
 ) -> None:
+    DONE.clear()
     run_state_machine_as_test(
-        Machine,
+        type("Machine", (Machine,), {"major": major}),
         settings=settings(
-            max_examples=tries(12, 1_500),
+            max_examples=tries(12, 1_500) if major is None else tries(3, 150),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -245,8 +326,10 @@ def test_whatever_happens_on_the_way_table_index_and_bucket_end_as_the_model(
             database=None,
         ),
     )
+    where = f"OpenSearch {major}" if major else "the embedded index"
     record_property(
         MEASURED,
-        f"Events in any order: {DONE['delivered']:,} delivered, {DONE['delivered again']:,} of them again, {DONE['killed']:,} "
-        f"workers killed at a call; {DONE['compared']:,} comparisons with the model: nothing lost, nothing doubled.",
+        f"Events in any order, {where}: {DONE['delivered']:,} delivered, {DONE['delivered again']:,} of them again, "
+        f"{DONE['killed']:,} workers killed at a call, {DONE['searched']:,} searches; {DONE['compared']:,} comparisons with the "
+        "model: nothing lost, nothing doubled.",
     )

@@ -21,6 +21,7 @@ from typing import Any
 
 import botocore.client
 import pytest
+from botocore.exceptions import ClientError
 from PIL import Image
 
 from candid import aws
@@ -156,9 +157,20 @@ class Station:
         self.catalog.register(booking)
         return [booking.key_of(photo.photo_id) for photo in booking.photos]
 
-    def put(self, key: PhotoKey | str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
-        """Store bytes under a key; no event."""
-        aws.s3().put_object(Bucket=PHOTOS_BUCKET, Key=str(key), Body=data, Metadata=dict(metadata or {}))
+    def put(self, key: PhotoKey | str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Store bytes under a key; the version's id. No event."""
+        stored = aws.s3().put_object(Bucket=PHOTOS_BUCKET, Key=str(key), Body=data, Metadata=dict(metadata or {}))
+        return str(stored["VersionId"])
+
+    def version(self, key: str, version_id: str) -> bytes | None:
+        """The bytes of a version; None where it is gone."""
+        try:
+            found: bytes = aws.s3().get_object(Bucket=PHOTOS_BUCKET, Key=key, VersionId=version_id)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"NoSuchVersion", "NoSuchKey"}:
+                raise
+            return None
+        return found
 
     def remove(self, key: PhotoKey) -> None:
         """Delete the object (a delete marker); no event."""
