@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -25,14 +25,11 @@ from candid.gallery.opensearch.lifecycle import Lifecycle, Size
 from candid.gallery.opensearch.moving import Moving
 from candid.gallery.opensearch.purging import Purging
 from candid.gallery.opensearch.survey import survey
-from candid.gallery.upkeep.steps import STEP_SECONDS, Budget
+from candid.gallery.upkeep.steps import Budget
 from candid.gallery.upkeep.verification import Verification
 from candid.http.invoked import Answer, answered
 from index import requests
 from index.wiring import indexes, work
-
-SPARE_SECONDS: Final = 10.0
-"""A step ends so long before the invocation does."""
 
 logger = Logger(service="index")
 tracer = Tracer(service="index")
@@ -235,5 +232,4 @@ def handler(event: Any, context: LambdaContext) -> Answer:
 def _step(event: Any, context: LambdaContext) -> Answer:
     asked = requests.read(event)
     logger.append_keys(operation=asked.operation)
-    budget = Budget(max(0.0, min(STEP_SECONDS, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)))
-    return carry_out(asked, budget)
+    return carry_out(asked, Budget.within(context.get_remaining_time_in_millis() / 1000))

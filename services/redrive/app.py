@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache, singledispatch
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -20,13 +20,10 @@ from candid.gallery.dead_letters.letters import Way
 from candid.gallery.dead_letters.queues import Queues
 from candid.gallery.dead_letters.redriving import Redriving
 from candid.gallery.hints import Hints
-from candid.gallery.upkeep.steps import STEP_SECONDS, Budget
+from candid.gallery.upkeep.steps import Budget
 from candid.http.invoked import Answer, answered
 from candid.settings import RedriveSettings
 from redrive import requests
-
-SPARE_SECONDS: Final = 10.0
-"""A step ends so long before the invocation does."""
 
 logger = Logger(service="redrive")
 tracer = Tracer(service="redrive")
@@ -94,5 +91,4 @@ def handler(event: Any, context: LambdaContext) -> Answer:
 def _step(event: Any, context: LambdaContext) -> Answer:
     asked = requests.read(event)
     logger.append_keys(operation=asked.operation)
-    budget = Budget(max(0.0, min(STEP_SECONDS, context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)))
-    return carry_out(asked, budget)
+    return carry_out(asked, Budget.within(context.get_remaining_time_in_millis() / 1000))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 STEP_SECONDS: Final = 15.0
+SPARE_SECONDS: Final = 10.0
+"""A step ends so long before the invocation does."""
 
 Cursor = Mapping[str, Any]
 
@@ -27,6 +29,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         self._begun.append(self.clock())
+
+    @classmethod
+    def within(cls, seconds: float) -> Budget:
+        """The time of a step in an invocation that has ``seconds`` left."""
+        return cls(max(0.0, min(STEP_SECONDS, seconds - SPARE_SECONDS)))
 
     def left(self) -> float:
         """Seconds; at least 0."""
