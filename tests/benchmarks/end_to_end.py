@@ -1,8 +1,8 @@
 """The whole against its bare parts, in one run: import and identification over HTTP beside the bare model and the bare index.
 
-Needs a running Candid (``make run DETACH=1``, or ``make run DETACH=1 INDEX=opensearch``) and Labeled Faces in the Wild
-(``CANDID_LFW``). Each search over HTTP is followed by the same in this process, on the same index: decode, detect, embed, search.
-Prints ratios and writes JSON:
+Needs a running Candid that lets one user search so often (``make run DETACH=1 PARAMETERS=UserFacesPerHour=100000``, with
+``INDEX=opensearch`` or without) and Labeled Faces in the Wild (``CANDID_LFW``). Each search over HTTP is followed by the same in
+this process, on the same index: decode, detect, embed, search. Prints ratios and writes JSON:
 
     python -m tests.benchmarks.end_to_end [--index opensearch] --output .build/benchmarks/end_to_end.json
 """

@@ -1,0 +1,1 @@
+"""Sustained searches while an import runs: ``python -m tests.benchmarks.load``."""

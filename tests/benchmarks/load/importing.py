@@ -1,0 +1,89 @@
+"""Photos that go on arriving, and how long each waited until it was enrolled."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+from tests.e2e.stack import BOOKED_AT, Stack
+from tests.portraits import lfw
+
+from candid.cli.api import Api
+
+
+def photos(seed: int) -> Iterator[bytes]:
+    """Endless photos of distinct bytes: faces of LFW, a few pixels of each changed."""
+    paths = [path for _, path in lfw()]
+    chance = random.Random(seed)  # noqa: S311
+    while True:
+        pixels = np.array(Image.open(chance.choice(paths)).convert("RGB"))
+        for _ in range(6):
+            pixels[chance.randrange(pixels.shape[0]), chance.randrange(pixels.shape[1])] = chance.randbytes(1)[0]
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=chance.randrange(85, 96))
+        yield out.getvalue()
+
+
+@dataclass
+class Import:
+    """Drops ``a_second`` photos a second until it is told to stop, or has dropped ``most``. ``stored`` by booking: when its photo
+    was put there."""
+
+    stack: Stack
+    agency: str
+    a_second: float
+    most: int | None = None
+    stored: dict[str, float] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Import:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def wait(self) -> None:
+        """Until ``most`` are dropped."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        s3, due = self.stack.aws("s3"), time.monotonic()
+        seed = random.getrandbits(32)  # Another import's photos are not to be these.
+        for number, photo in enumerate(islice(photos(seed), self.most)):
+            due += 1 / self.a_second
+            if self._over.wait(max(0.0, due - time.monotonic())):
+                return
+            booking_id = str(uuid.uuid4())
+            fields = {"booking-number": f"N{seed}-{number}", "subject-id": f"S{seed}-{number}", "booked-at": BOOKED_AT}
+            key = f"{self.agency}/bookings/{booking_id}/{uuid.uuid4()}"
+            s3.put_object(Bucket=self.stack.photos_bucket, Key=key, Body=photo, Metadata=fields)
+            self.stored[booking_id] = time.time()
+
+    def settled(self, api: Api, patience: float = 600) -> tuple[Counter[str], float]:
+        """How many photos became what, once all are through or patience is over; and the longest that one waited, in seconds."""
+        end = time.monotonic() + patience
+        while True:
+            found = [booking for page in api.bookings() for booking in page if booking.booking_id in self.stored]
+            states = Counter(booking.state for booking in found)
+            if states["enrolled"] + states["rejected"] == len(self.stored) or time.monotonic() > end:
+                break
+            time.sleep(1)
+        waited = []
+        for booking in found:
+            for photo in api.booking(booking.booking_id).photos:
+                done = photo.updated_at or datetime.now(UTC)
+                waited.append(done.timestamp() - self.stored[booking.booking_id])
+        return states, max(waited, default=0.0)

@@ -1,0 +1,38 @@
+"""The picture of a run: latency by clients, and memory over searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def draw(report: dict[str, Any], samples: dict[str, list[list[float]]], path: Path) -> None:
+    """Write the plot."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    for importing, style in ((False, "-o"), (True, "--s")):
+        rounds = [one for one in report["sustained"]["rounds"] if one["importing"] == importing]
+        for of, colour in ((50, "tab:blue"), (95, "tab:orange"), (99, "tab:red")):
+            what = "while photos arrive" if importing else "alone"
+            left.plot(
+                [one["clients"] for one in rounds],
+                [one[f"p{of}_ms"] for one in rounds],
+                style,
+                color=colour,
+                label=f"p{of} {what}",
+            )
+    left.set(xscale="log", xlabel="clients", ylabel="ms a search", title=f"Searches over HTTP ({report['index']})")
+    left.set_xticks([1, 4, 16], ["1", "4", "16"])
+    left.set_ylim(bottom=0)
+    left.legend()
+    for name, (done, size) in samples.items():
+        right.plot(done, size, label=name)
+    right.set(xlabel="searches answered", ylabel="MB resident", title="Memory of each process")
+    right.set_ylim(bottom=0)
+    right.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
