@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.contract.vector_index import BOOKINGS, entry, identity, unit
+from tests.contract.vector_index import BOOKINGS, OTHERS, entry, identity, unit
 
 from candid.errors import DependencyUnavailable, IndexDamaged
 from candid.gallery.exact.file import replace_file
@@ -30,6 +30,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index.upsert([entry(number, dimension=DIMENSION) for number in range(1200)])
     index.close()
     assert [file.name for file in path.parent.iterdir()] == ["index.db"]
+    return path
+
+
+@pytest.fixture
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of two agencies."""
+    path = tmp_path_factory.mktemp("two") / "index.db"
+    index = ExactIndex(path, DIMENSION, "test")
+    index.upsert([entry(number, dimension=DIMENSION) for number in range(600, 800)])
+    index.upsert([entry(number, OTHERS[2], dimension=DIMENSION) for number in range(3, 40)])
+    index.close()
     return path
 
 
@@ -93,6 +104,68 @@ def test_a_template_that_was_altered_in_the_file_is_found_out(path: Path) -> Non
     path.write_bytes(held.replace(piece, bytes(64)))
     with pytest.raises(IndexDamaged):
         use(path)
+
+
+def test_an_index_of_another_version_is_made_again_from_the_photos(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version = 1")
+    other.close()
+    with pytest.raises(IndexDamaged, match=r"another version .* run `candid index verify --repair`"):
+        use(path)
+
+
+def answers(path: Path) -> list[object]:
+    """What searches of every partition find, to the last bit."""
+    index = ExactIndex(path, DIMENSION, "test")
+    try:
+        found = [index.search([partition], unit(1, DIMENSION), 1200) for partition in (BOOKINGS, OTHERS[2])]
+        return [(one.searched, one.neighbours) for one in found]
+    finally:
+        index.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_single_byte_changes_in_the_file_no_search_answers_wrongly(
+    seed: int, two: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(seed)
+    held, right = two.read_bytes(), answers(two)
+    damaged = 0
+    # Half of them near the beginning of a page, where its tree is.
+    for _ in range(40):
+        at = int(random.integers(len(held)))
+        at = at if random.random() < 0.5 else at // 4096 * 4096 + int(random.integers(64))
+        changed = bytearray(held)
+        changed[at] ^= int(random.integers(1, 256))
+        (tmp_path / "index.db").write_bytes(changed)
+        try:
+            assert answers(tmp_path / "index.db") == right
+        except IndexDamaged:
+            damaged += 1
+    assert damaged > 4
+
+
+@pytest.mark.parametrize("text", [b"subject-3", b"booking-7", b"washington", b"clackamas"])
+def test_a_label_or_an_agency_that_another_byte_makes_another_is_found_out(text: bytes, two: Path) -> None:
+    held = two.read_bytes()
+    assert text in held
+    two.write_bytes(held.replace(text, bytes([text[0] ^ 1]) + text[1:]))
+    with pytest.raises(IndexDamaged):
+        answers(two)
+
+
+def test_a_look_at_the_whole_file_finds_what_no_search_has_come_by(two: Path) -> None:
+    held = two.read_bytes()
+    piece = unit(700, DIMENSION).tobytes()[:64]
+    other = bytearray(piece)
+    other[0] ^= 1
+    two.write_bytes(held.replace(piece, bytes(other)))
+    index = ExactIndex(two, DIMENSION, "test")
+    try:
+        with pytest.raises(IndexDamaged):
+            index.check()
+    finally:
+        index.close()
 
 
 def test_an_empty_file_left_by_a_crash_becomes_an_index(tmp_path: Path) -> None:

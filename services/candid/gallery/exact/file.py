@@ -26,10 +26,14 @@ T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x43414E44
 """``CAND``: SQLite's header field that says whose file it is."""
-FORMAT: Final = 1
+FORMAT: Final = 2
 PAGE_SIZE: Final = 4096
 """Bytes. ``slab.PADDING`` is right for this size only."""
 
+_OTHER_VERSION: Final = (
+    "The index file is of another version of Candid, or damaged. Every template can be made again from the photos: run "
+    "`candid index verify --repair`."
+)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED: Final = frozenset(
     # SQLITE_ERROR and SQLITE_CONSTRAINT: the statements are fixed, so a table that does not take them is not what was made.
@@ -187,8 +191,10 @@ class ExactFile:
         if _is_blank(connection):
             for statement in _BEFORE_FIRST_TABLE:
                 connection.execute(statement)
-        elif _number(connection, "application_id") != APPLICATION_ID or _number(connection, "user_version") != FORMAT:
+        elif _number(connection, "application_id") != APPLICATION_ID:
             raise damaged()
+        elif _number(connection, "user_version") != FORMAT:
+            raise IndexDamaged(_OTHER_VERSION)
         if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
             raise DependencyUnavailable("The index file's disk does not allow a write-ahead log. Use a local disk.")
         for statement in _EVERY_TIME:
@@ -277,9 +283,14 @@ def _primary(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)) & 0xFF
 
 
+def _is_no_text(error: sqlite3.Error) -> bool:
+    """A text that is no UTF-8 is Python's own finding, which has no number."""
+    return isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
+
+
 def _failure(error: sqlite3.Error) -> CandidError:
     code = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE))
-    if code in _DAMAGED_IN_FULL or _primary(error) in _DAMAGED:
+    if code in _DAMAGED_IN_FULL or _primary(error) in _DAMAGED or _is_no_text(error):
         return damaged()
     if _primary(error) in _BUSY:
         return DependencyUnavailable("The index file is held by other processes. Try again in a minute.")

@@ -87,6 +87,7 @@ class ExactIndex:
         self._dimension = dimension
         self._file = ExactFile(Path(path), store.SCHEMA, {"model": model_id, "dimension": dimension}, patience)
         self._parts: dict[int, _Part] = {}
+        self._known: dict[Partition, tuple[int, int]] = {}
         self._change = -1
         self._opened = 0
 
@@ -157,6 +158,7 @@ class ExactIndex:
     def check(self) -> None:
         """Compare all parts of the file with each other. Raises ``IndexDamaged``."""
         self._file.check()
+        self._file.read(lambda db: store.check(db, self._dimension))
 
     def purge(self) -> None:
         """Cut the journal. Nothing else is left of what was deleted: every deletion overwrites it (``VectorIndex.delete``)."""
@@ -186,7 +188,8 @@ class ExactIndex:
         latest = store.latest_change(db)
         if latest == self._change:
             return
-        changes = store.part_changes(db)
+        self._known = store.partitions(db)
+        changes = dict(self._known.values())
         for part, known in list(self._parts.items()):
             if part not in changes:
                 self._forget(part)
@@ -227,13 +230,13 @@ class ExactIndex:
         numbers: list[int] = []
         blocks: list[_Block] = []
         for partition in asked:
-            part = store.part_of(db, partition)
-            if part is None:
+            if partition not in self._known:
                 continue
+            part, change = self._known[partition]
             loaded = self._parts.get(part)
             # A load that failed half-way left its part behind, without a change.
             if loaded is None or loaded.change < 0:
-                loaded = self._load(db, part, store.part_changes(db)[part])
+                loaded = self._load(db, part, change)
             homes.extend([partition] * len(loaded.blocks))
             numbers.extend(loaded.blocks)
             blocks.extend(loaded.blocks.values())

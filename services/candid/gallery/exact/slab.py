@@ -20,6 +20,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from candid.gallery.exact import seal
 from candid.gallery.exact.file import PAGE_SIZE, damaged
 from candid.gallery.index import Template
 
@@ -44,13 +45,14 @@ def blank_slab(slots: int, dimension: int) -> bytes:
 def read_slab(db: sqlite3.Connection, block: int, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """booked_at, (slots,) int64, and templates, (slots, dimension) float32, as views of one buffer that is read-only.
 
-    Raises ``IndexDamaged`` where the slab has another size, a template is no unit vector or a free slot is not zeros."""
+    Raises ``IndexDamaged`` where the slab has another size or seal, a template is no unit vector or a free slot is not zeros."""
     row = db.execute(
-        "SELECT slots, used, body FROM block LEFT JOIN slab USING (block) WHERE block = ?", (block,)
+        "SELECT slots, used, seal, body FROM block LEFT JOIN slab USING (block) WHERE block = ?", (block,)
     ).fetchone()
-    if row is None or not isinstance(row[2], bytes) or len(row[2]) != _size(row[0], dimension):
+    if row is None or not isinstance(row[3], bytes) or len(row[3]) != _size(row[0], dimension):
         raise damaged()
-    slots, used, body = row
+    slots, used, held, body = row
+    seal.expect(held, seal.of_slab(body))
     booked = np.frombuffer(body, "<i8", slots, PADDING)
     templates = np.frombuffer(body, "<f4", slots * dimension, PADDING + 8 * slots).reshape(slots, dimension)
     taken = booked != EMPTY
@@ -62,22 +64,36 @@ def read_slab(db: sqlite3.Connection, block: int, dimension: int) -> tuple[NDArr
 
 
 class Slab:
-    """One slab, read and overwritten where it lies. Raises ``IndexDamaged`` on opening one of another size."""
+    """One slab, read and overwritten where it lies, and sealed again at the end of the ``with``. Raises ``IndexDamaged`` on
+    opening one of another size or seal."""
 
     def __init__(self, db: sqlite3.Connection, block: int, slots: int, dimension: int) -> None:
+        self._db, self._block = db, block
         self._blob = db.blobopen("slab", "body", block)
         self._slots = slots
         self._templates_at = PADDING + 8 * slots
         self._template_size = 4 * dimension
-        if len(self._blob) != _size(slots, dimension):
+        self._written = False
+        try:
+            if len(self._blob) != _size(slots, dimension):
+                raise damaged()
+            (held,) = db.execute("SELECT seal FROM block WHERE block = ?", (block,)).fetchone()
+            seal.expect(held, seal.of_slab(self._blob.read()))
+        except BaseException:
             self._blob.close()
-            raise damaged()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._blob.close()
+        try:
+            if self._written:
+                self._blob.seek(0)
+                sealed = (seal.of_slab(self._blob.read()), self._block)
+                self._db.execute("UPDATE block SET seal = ? WHERE block = ?", sealed)
+        finally:
+            self._blob.close()
 
     def booked(self) -> NDArray[np.int64]:
         """µs since 1970 or EMPTY, (slots,) int64."""
@@ -93,6 +109,7 @@ class Slab:
 
     def write(self, first: int, booked: bytes, templates: bytes = b"") -> None:
         """Overwrite slots from ``first`` on: their times, and their templates where any are given."""
+        self._written = True
         self._blob.seek(PADDING + 8 * first)
         self._blob.write(booked)
         self._blob.seek(self._templates_at + self._template_size * first)

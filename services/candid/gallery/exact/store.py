@@ -7,6 +7,8 @@ A partition has blocks, a block has slots, a slot holds one template (``slab``).
 ``block << SLOT_BITS | slot``. A block goes when its last template does; a free slot is taken by the next template of its
 partition.
 
+Whatever is written is sealed (``seal``).
+
 Templates never leave a slab. Ids and labels lie in rows, which SQLite zeroes when they go; but when it rebalances a tree it
 can leave a copy of one in the gap of a page until that page is written again (one of 23,000 erased, in a measured churn).
 """
@@ -22,8 +24,9 @@ from uuid import UUID
 
 import numpy as np
 
+from candid.gallery.exact import seal
 from candid.gallery.exact.file import damaged
-from candid.gallery.exact.slab import EMPTY, FREE, Slab, blank_slab, encoded_time
+from candid.gallery.exact.slab import EMPTY, FREE, Slab, blank_slab, encoded_time, read_slab
 from candid.gallery.index import Entry, Kind, Label, Partition, Scanned, microseconds, moment
 
 SLOT_BITS: Final = 16
@@ -37,15 +40,15 @@ _ONE_QUERY: Final = 500
 SCHEMA: Final = (
     # AUTOINCREMENT: a number is never given twice, so a process that remembers one can't take a new thing for it.
     "CREATE TABLE part (part INTEGER PRIMARY KEY AUTOINCREMENT, agency TEXT NOT NULL, collection TEXT NOT NULL,"
-    " kind TEXT NOT NULL, change INTEGER NOT NULL, UNIQUE (agency, collection, kind))",
+    " kind TEXT NOT NULL, change INTEGER NOT NULL, seal INTEGER NOT NULL, UNIQUE (agency, collection, kind))",
     "CREATE TABLE block (block INTEGER PRIMARY KEY AUTOINCREMENT, part INTEGER NOT NULL, slots INTEGER NOT NULL,"
-    " used INTEGER NOT NULL, change INTEGER NOT NULL)",
+    " used INTEGER NOT NULL, change INTEGER NOT NULL, seal INTEGER NOT NULL)",
     "CREATE INDEX block_of_part ON block (part)",
     "CREATE TABLE slab (block INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     "CREATE TABLE entry (place INTEGER PRIMARY KEY, part INTEGER NOT NULL, id BLOB NOT NULL, booking_id TEXT NOT NULL,"
-    " subject_id TEXT NOT NULL, UNIQUE (part, id))",
-    "CREATE TABLE changes (latest INTEGER NOT NULL)",
-    "INSERT INTO changes VALUES (0)",
+    " subject_id TEXT NOT NULL, seal INTEGER NOT NULL, UNIQUE (part, id))",
+    "CREATE TABLE changes (latest INTEGER NOT NULL, seal INTEGER NOT NULL)",
+    f"INSERT INTO changes VALUES (0, {seal.of([(0,)], [])})",  # noqa: S608  # nosec B608 - two numbers
 )
 
 Known = tuple[UUID, str, str]
@@ -60,13 +63,19 @@ def latest_change(db: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def part_changes(db: sqlite3.Connection) -> dict[int, int]:
-    """The last change to each partition."""
-    return dict(db.execute("SELECT part, change FROM part").fetchall())
+def partitions(db: sqlite3.Connection) -> dict[Partition, tuple[int, int]]:
+    """The number of each partition, and the last change to it. Raises ``IndexDamaged`` where one is missing or another."""
+    seal.check_file(db)
+    rows = db.execute("SELECT agency, collection, kind, part, change FROM part").fetchall()
+    return {
+        Partition(agency, collection, Kind(kind)): (part, change) for agency, collection, kind, part, change in rows
+    }
 
 
 def block_changes(db: sqlite3.Connection, part: int) -> dict[int, int]:
-    """The last change to each block of a partition, in the blocks' order."""
+    """The last change to each block of a partition, in the blocks' order. Raises ``IndexDamaged`` where one is missing or
+    another."""
+    seal.check_part(db, part)
     return dict(db.execute("SELECT block, change FROM block WHERE part = ? ORDER BY block", (part,)).fetchall())
 
 
@@ -85,14 +94,17 @@ def count(db: sqlite3.Connection, part: int) -> int:
 
 
 def labels(db: sqlite3.Connection, places: Sequence[int]) -> dict[int, Known]:
-    """What is stored beside the templates at ``places``. Raises ``IndexDamaged`` where one has nothing beside it."""
+    """What is stored beside the templates at ``places``. Raises ``IndexDamaged`` where one has nothing beside it, or something
+    else than it was given."""
     rows = db.execute(
-        "SELECT place, entry.id, booking_id, subject_id FROM json_each(?) CROSS JOIN entry ON place = value",
+        "SELECT entry.seal, place, part, entry.id, booking_id, subject_id FROM json_each(?) CROSS JOIN entry ON place = value",
         (json.dumps(places),),
     ).fetchall()
     if len(rows) != len(places):
         raise damaged()
-    return {place: (UUID(bytes=identity), booking, subject) for place, identity, booking, subject in rows}
+    for held, *values in rows:
+        seal.expect(held, seal.of(*values))
+    return {place: (UUID(bytes=identity), booking, subject) for _, place, _, identity, booking, subject in rows}
 
 
 def entries(
@@ -115,19 +127,18 @@ def entries(
 
 def scan(db: sqlite3.Connection, after: int, limit: int, dimension: int) -> Scanned:
     """Labels in the order of their places, which never change, from behind the place ``after``."""
-    rows = db.execute(
-        "SELECT place, entry.id, booking_id, subject_id, agency, collection, kind FROM entry JOIN part USING (part)"
-        " WHERE place > ? ORDER BY place LIMIT ?",
-        (after, limit),
-    ).fetchall()
+    rows = db.execute("SELECT place, part FROM entry WHERE place > ? ORDER BY place LIMIT ?", (after, limit)).fetchall()
+    known = labels(db, [place for place, _ in rows])
+    where = {part: partition for partition, (part, _) in partitions(db).items()}
     booked: dict[int, int] = {}
-    for block, slots, here in _by_block(db, [row[0] for row in rows]):
+    for block, slots, here in _by_block(db, known):
         with Slab(db, block, slots, dimension) as slab:
             times = slab.booked()
         booked.update((block << SLOT_BITS | slot, int(times[slot])) for slot in here)
     found = tuple(
-        Label(UUID(bytes=identity), Partition(agency, collection, Kind(kind)), booking, subject, moment(booked[place]))
-        for place, identity, booking, subject, agency, collection, kind in rows
+        Label(identity, where[part], booking, subject, moment(booked[place]))
+        for place, part in rows
+        for identity, booking, subject in [known[place]]
     )
     return Scanned(found, str(rows[-1][0]) if len(rows) == limit else None)
 
@@ -142,20 +153,12 @@ def upsert(db: sqlite3.Connection, given: Sequence[Entry], dimension: int) -> bo
         part = _part_to_write(db, partition, change)
         places = _places(db, part, list(group))
         overwritten = overwritten or bool(places)
-        db.executemany(
-            "UPDATE entry SET booking_id = ?, subject_id = ? WHERE place = ?",
-            [(group[identity].booking_id, group[identity].subject_id, place) for identity, place in places.items()],
-        )
         fresh = [identity for identity in group if identity not in places]
         taken = dict(zip(fresh, _take_places(db, part, len(fresh), dimension, change), strict=True))
-        db.executemany(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-            [
-                (place, part, identity.bytes, group[identity].booking_id, group[identity].subject_id)
-                for identity, place in taken.items()
-            ],
-        )
-        _fill(db, {place: group[identity] for identity, place in (places | taken).items()}, dimension, change)
+        given_at = {place: group[identity] for identity, place in (places | taken).items()}
+        _label(db, part, {place: (one.id, one.booking_id, one.subject_id) for place, one in given_at.items()})
+        _fill(db, given_at, dimension, change)
+        seal.put(db, part)
     return overwritten
 
 
@@ -166,12 +169,14 @@ def relabel(
     places = list(_places(db, part, ids).values())
     if places:
         change = _next_change(db)
-        db.executemany("UPDATE entry SET subject_id = ? WHERE place = ?", [(subject_id, place) for place in places])
+        known = labels(db, places)
+        _label(db, part, {place: (identity, booking, subject_id) for place, (identity, booking, _) in known.items()})
         for block, slots, here in _by_block(db, places):
             with Slab(db, block, slots, dimension) as slab:
                 for slot in here:
                     slab.write(slot, encoded_time(booked_at))
             _mark(db, block, 0, change)
+        seal.put(db, part)
     return len(places)
 
 
@@ -188,6 +193,7 @@ def delete(db: sqlite3.Connection, part: int, ids: Sequence[UUID], dimension: in
             _mark(db, block, -len(here), change)
         db.execute("DELETE FROM slab WHERE block IN (SELECT block FROM block WHERE part = ? AND used = 0)", (part,))
         db.execute("DELETE FROM block WHERE part = ? AND used = 0", (part,))
+        seal.put(db, part)
     return len(places)
 
 
@@ -199,7 +205,16 @@ def drop(db: sqlite3.Connection, part: int) -> int:
     db.execute("DELETE FROM entry WHERE part = ?", (part,))
     db.execute("DELETE FROM block WHERE part = ?", (part,))
     db.execute("DELETE FROM part WHERE part = ?", (part,))
+    seal.put(db)
     return held
+
+
+def check(db: sqlite3.Connection, dimension: int) -> None:
+    """Compare every seal with what it covers. Raises ``IndexDamaged``."""
+    for part, _ in partitions(db).values():
+        for block in block_changes(db, part):
+            booked, _ = read_slab(db, block, dimension)
+            labels(db, [block << SLOT_BITS | int(slot) for slot in np.flatnonzero(booked != EMPTY)])
 
 
 def _next_change(db: sqlite3.Connection) -> int:
@@ -217,10 +232,20 @@ def _part_to_write(db: sqlite3.Connection, partition: Partition, change: int) ->
     if part is None:
         part = _insert(
             db,
-            "INSERT INTO part (agency, collection, kind, change) VALUES (?, ?, ?, ?)",
+            "INSERT INTO part (agency, collection, kind, change, seal) VALUES (?, ?, ?, ?, 0)",
             (partition.agency, partition.collection, partition.kind.value, change),
         )
     return part
+
+
+def _label(db: sqlite3.Connection, part: int, known: Mapping[int, Known]) -> None:
+    """Write what lies beside templates, new or not."""
+    rows = [(place, part, identity.bytes, booking, subject) for place, (identity, booking, subject) in known.items()]
+    db.executemany(
+        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (place) DO UPDATE SET"
+        " booking_id = excluded.booking_id, subject_id = excluded.subject_id, seal = excluded.seal",
+        [(*row, seal.of(*row)) for row in rows],
+    )
 
 
 def _insert(db: sqlite3.Connection, statement: str, values: Sequence[str | int]) -> int:
@@ -270,12 +295,13 @@ def _take_places(db: sqlite3.Connection, part: int, wanted: int, dimension: int,
     while len(places) < wanted:
         slots = min(largest, max(_FIRST_SLOTS, capacity, wanted - len(places)))
         used = min(slots, wanted - len(places))
+        blank = blank_slab(slots, dimension)
         block = _insert(
             db,
-            "INSERT INTO block (part, slots, used, change) VALUES (?, ?, ?, ?)",
-            (part, slots, used, change),
+            "INSERT INTO block (part, slots, used, change, seal) VALUES (?, ?, ?, ?, ?)",
+            (part, slots, used, change, seal.of_slab(blank)),
         )
-        db.execute("INSERT INTO slab VALUES (?, ?)", (block, blank_slab(slots, dimension)))
+        db.execute("INSERT INTO slab VALUES (?, ?)", (block, blank))
         _mark(db, block, 0, change)
         places.extend(block << SLOT_BITS | slot for slot in range(used))
         capacity += slots
