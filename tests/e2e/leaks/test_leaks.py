@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 import urllib3
 
 from candid.access.principal import Role
@@ -19,6 +20,7 @@ from candid.cli.problems import Refused
 from candid.faces.registry import model_card
 from tests.conftest import MEASURED
 from tests.contract.events import change_batch, object_created, photo_batch
+from tests.e2e.conftest import INDEXES
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.leaks import heard
 from tests.e2e.leaks.flows import Ask, Walk
@@ -26,6 +28,7 @@ from tests.e2e.leaks.marks import FACES, TOKENS, Marks
 from tests.e2e.leaks.watching import NOTING, Daemon, noted
 from tests.e2e.stack import Stack, eventually
 from tests.gateway import Caller
+from tests.hostile.size import tries
 from tests.operations import operation_of
 
 ROLES = (Role.RECORDS, Role.INVESTIGATOR, Role.ADMIN)
@@ -82,6 +85,7 @@ def test_nothing_recognisable_is_in_logs_metrics_events_or_temporary_files(
     record_property(MEASURED, told(marks, walk, said, "logs, metrics, events and temporary files"))
 
 
+@pytest.mark.parametrize("index", INDEXES[: tries(1, len(INDEXES))], indirect=True)
 def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_function_says(
     stack: Stack, tmp_path: Path, record_property: Callable[[str, str], None]
 ) -> None:
