@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from infra.models.fetch import fetch
+from PIL import Image
 
 from candid.faces.engine import FaceEngine, load_engine
 
@@ -36,3 +41,15 @@ def lfw() -> list[tuple[str, Path]]:
     if not photos:
         pytest.skip("Labeled Faces in the Wild is not here; name its folder in CANDID_LFW.")
     return photos
+
+
+def distinct(seed: int) -> Iterator[bytes]:
+    """Endless photos of distinct bytes: faces of Labeled Faces in the Wild, a few pixels of each changed."""
+    paths, chance = [path for _, path in lfw()], random.Random(seed)  # noqa: S311
+    while True:
+        pixels = np.array(Image.open(chance.choice(paths)).convert("RGB"))
+        for _ in range(6):
+            pixels[chance.randrange(pixels.shape[0]), chance.randrange(pixels.shape[1])] = chance.randbytes(1)[0]
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=chance.randrange(85, 96))
+        yield out.getvalue()

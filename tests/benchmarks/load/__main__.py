@@ -24,9 +24,10 @@ from infra.models.fetch import fetch
 from tests.benchmarks.load import plot
 from tests.benchmarks.load.asking import Searches
 from tests.benchmarks.load.figures import Asked, failures
-from tests.benchmarks.load.importing import Import, photos
+from tests.benchmarks.load.importing import Import
 from tests.benchmarks.load.watching import Watch
 from tests.e2e.stack import Stack
+from tests.portraits import distinct
 
 from candid.cli.api import Api
 
@@ -72,7 +73,7 @@ def sustained(stack: Stack, searches: int, gallery: int, pace: float) -> dict[st
         first.wait()
     print(f"  a gallery of {first.settled(api)[0].total()} photos")
     case_id = case_of(api)
-    asking = Searches(stack, agency, case_id, list(islice(photos(5), 200)))
+    asking = Searches(stack, agency, case_id, list(islice(distinct(5), 200)))
     asking.ask(1, 50, importing=False)  # The workers load what they load at their first.
     rounds: list[Asked] = []
     share = (searches - asking.answered) // (2 * len(CLIENTS))
@@ -111,7 +112,7 @@ def limited(stack: Stack) -> dict[str, Any]:
     agency = f"load-{uuid.uuid4().hex[:6]}"
     api = stack.api(agency)
     case_id = case_of(api)
-    asking = Searches(stack, agency, case_id, list(islice(photos(5), 20)))
+    asking = Searches(stack, agency, case_id, list(islice(distinct(5), 20)))
     with Import(stack, agency, 5) as going_on:
         asked = asking.ask(4, 3 * LIMIT, importing=True)
     states, _ = going_on.settled(api)

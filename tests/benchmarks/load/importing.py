@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import random
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-import numpy as np
-from PIL import Image
 from tests.e2e.stack import BOOKED_AT, Stack
-from tests.portraits import lfw
+from tests.portraits import distinct
 
 from candid.cli.api import Api
-
-
-def photos(seed: int) -> Iterator[bytes]:
-    """Endless photos of distinct bytes: faces of LFW, a few pixels of each changed."""
-    paths = [path for _, path in lfw()]
-    chance = random.Random(seed)  # noqa: S311
-    while True:
-        pixels = np.array(Image.open(chance.choice(paths)).convert("RGB"))
-        for _ in range(6):
-            pixels[chance.randrange(pixels.shape[0]), chance.randrange(pixels.shape[1])] = chance.randbytes(1)[0]
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "JPEG", quality=chance.randrange(85, 96))
-        yield out.getvalue()
 
 
 @dataclass
@@ -62,7 +45,7 @@ class Import:
     def _run(self) -> None:
         s3, due = self.stack.aws("s3"), time.monotonic()
         seed = random.getrandbits(32)  # Another import's photos are not to be these.
-        for number, photo in enumerate(islice(photos(seed), self.most)):
+        for number, photo in enumerate(islice(distinct(seed), self.most)):
             due += 1 / self.a_second
             if self._over.wait(max(0.0, due - time.monotonic())):
                 return

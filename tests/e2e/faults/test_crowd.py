@@ -4,7 +4,6 @@ by spells, clocks ten minutes off, a full disk. None is lost, none is there twic
 
 from __future__ import annotations
 
-import io
 import random
 import threading
 import time
@@ -12,12 +11,11 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.conftest import MEASURED
 from tests.contract.events import photo_batch
@@ -29,7 +27,7 @@ from tests.e2e.stack import BOOKED_AT, Stack, eventually
 from tests.e2e.test_operating import operate, redrive
 from tests.e2e.test_photos import agency, search
 from tests.hostile.size import tries
-from tests.portraits import lfw
+from tests.portraits import distinct
 
 PHOTOS = tries(60, 10_000)
 CONSUMERS = 3
@@ -40,21 +38,6 @@ SPELL_SECONDS = 2.0
 VISIBLE, IN_HAND = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 KILL_CHANCE = 0.005 if PHOTOS < 1_000 else 0.0005
 """Of each call, before it and after it: a photo has about twelve."""
-
-
-def photos(count: int, chance: random.Random) -> list[bytes]:
-    """Photos of distinct bytes: faces of LFW, a few pixels of each changed."""
-    paths = [path for _, path in lfw()]
-    made = []
-    for _ in range(count):
-        pixels = np.array(Image.open(chance.choice(paths)).convert("RGB"))
-        for _ in range(6):
-            pixels[chance.randrange(pixels.shape[0]), chance.randrange(pixels.shape[1])] = chance.randbytes(1)[0]
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "JPEG", quality=chance.randrange(85, 96))
-        made.append(out.getvalue())
-    assert len(set(made)) == count
-    return made
 
 
 def spells(sky: Weather, chance: random.Random, over: threading.Event) -> None:
@@ -164,7 +147,7 @@ def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
         threads += [threading.Thread(target=one.work, args=(over, True)) for one in consumers]
         for one in threads:
             one.start()
-        for number, photo in enumerate(photos(PHOTOS, random.Random(7))):  # noqa: S311
+        for number, photo in enumerate(islice(distinct(7), PHOTOS)):
             key = f"{name}/bookings/{uuid.uuid4()}/{uuid.uuid4()}"
             fields = {"booking-number": f"N{number}", "subject-id": f"S{number}", "booked-at": BOOKED_AT}
             s3.put_object(Bucket=stack.photos_bucket, Key=key, Body=photo, Metadata=fields)
