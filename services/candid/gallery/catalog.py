@@ -151,6 +151,23 @@ class Page:
     next_key: Item | None
 
 
+def rows(table: str, agency: str, booking_id: str, beginning: str = "") -> list[Item]:
+    """Items of a booking's partition as they stand now (a consistent read): all, or those whose sort keys have this beginning."""
+    narrowed = {":beginning": {"S": beginning}} if beginning else {}
+    pages = (
+        aws.dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk" + (" AND begins_with(sk, :beginning)" if beginning else ""),
+            ExpressionAttributeValues={":pk": {"S": booking_pk(agency, booking_id)}, **narrowed},
+        )
+    )
+    with dependency("the gallery table"):
+        return [from_item(item) for page in pages for item in page["Items"]]
+
+
 def booking_pk(agency: str, booking_id: str) -> str:
     """The partition of a booking's items."""
     return f"B#{agency}#{booking_id}"
@@ -214,20 +231,7 @@ class Catalog:
 
     def get(self, agency: str, booking_id: str) -> Booking | None:
         """The booking with its photos as it stands now (a consistent read); erased ones too. None if there is none."""
-        items: list[Item] = []
-        with dependency("the gallery table"):
-            for page in (
-                aws.dynamodb()
-                .get_paginator("query")
-                .paginate(
-                    TableName=self.table,
-                    ConsistentRead=True,
-                    KeyConditionExpression="pk = :pk",
-                    ExpressionAttributeValues={":pk": {"S": booking_pk(agency, booking_id)}},
-                )
-            ):
-                items += [from_item(item) for item in page["Items"]]
-        return booking_of(items)
+        return booking_of(rows(self.table, agency, booking_id))
 
     def expect(self, agency: str, booking_id: str) -> Booking:
         """The booking, or ``NotFound`` for one that is not there, erased, or another agency's."""

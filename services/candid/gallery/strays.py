@@ -16,11 +16,11 @@ from botocore.exceptions import ClientError
 
 from candid import aws, events
 from candid.aws import dependency
-from candid.gallery.catalog import FULL, GONE, booking_pk
+from candid.gallery.catalog import FULL, GONE, booking_pk, rows
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import RecordMoved
 from candid.gallery.transaction import put_new, write_all
-from candid.tables import cancelled_by, from_item, is_condition_failure, key, now, timestamp, to_item
+from candid.tables import cancelled_by, is_condition_failure, key, now, timestamp, to_item
 
 KEY_NOT_RECOGNISED: Final = "KEY_NOT_RECOGNISED"
 COLLECTION_MISMATCH: Final = "COLLECTION_MISMATCH"
@@ -104,22 +104,7 @@ class Strays:
 
     def of_booking(self, agency: str, booking_id: str) -> Sequence[PhotoKey]:
         """Where the booking's strays lie."""
-        found: list[Any] = []
-        with dependency("the gallery table"):
-            for page in (
-                aws.dynamodb()
-                .get_paginator("query")
-                .paginate(
-                    TableName=self.table,
-                    ConsistentRead=True,
-                    KeyConditionExpression="pk = :pk AND begins_with(sk, :stray)",
-                    ExpressionAttributeValues={
-                        ":pk": {"S": booking_pk(agency, booking_id)},
-                        ":stray": {"S": "STRAY#"},
-                    },
-                )
-            ):
-                found += [from_item(item) for item in page["Items"]]
+        found = rows(self.table, agency, booking_id, "STRAY#")
         return [PhotoKey(agency, item["collection"], booking_id, item["photo_id"]) for item in found]
 
     def forget(self, where: PhotoKey) -> None:
