@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import urllib3
-from tests.benchmarks.load.figures import Asked
+from tests.benchmarks.load.figures import UNANSWERED, Asked
 from tests.e2e.stack import Stack
 
 from candid.cli.api import text
@@ -24,34 +25,38 @@ class Searches:
         self._lock = threading.Lock()
         self.answered = 0
 
-    def ask(self, clients: int, number: int, *, importing: bool) -> Asked:
-        """So many searches by so many clients at a time."""
-        asked = Asked(clients, importing)
+    def ask(self, asked: Asked, number: int) -> Asked:
+        """So many more searches, by as many clients at a time as ``asked`` says. Raises what a client fails by."""
         numbers = count()
         started = time.perf_counter()
-        threads = [threading.Thread(target=self._client, args=(asked, numbers, number)) for _ in range(clients)]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
-        asked.elapsed = time.perf_counter() - started
+        with ThreadPoolExecutor(asked.clients) as pool:
+            clients = [pool.submit(self._client, asked, numbers, number) for _ in range(asked.clients)]
+        for one in clients:
+            one.result()
+        asked.elapsed += time.perf_counter() - started
         return asked
 
     def _client(self, asked: Asked, numbers: count[int], number: int) -> None:
         tokens = self._stack.tokens(self._agency)
         pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=60)
         while (this := next(numbers)) < number:
-            body = {
-                "case_id": self._case,
-                "probe": self._probes[this % len(self._probes)],
-                "probe_source": "other_still",
-                "face": "largest",
-            }
+            headers = {"Authorization": f"Bearer {tokens.token()}"}
             began = time.perf_counter()
-            answer = pool.request("POST", self._url, json=body, headers={"Authorization": f"Bearer {tokens.token()}"})
+            try:
+                answer = pool.request("POST", self._url, json=self.body(this), headers=headers)
+                status, wait = answer.status, answer.headers.get("Retry-After")
+            except urllib3.exceptions.HTTPError:
+                status, wait = UNANSWERED, None
             spent = time.perf_counter() - began
             with self._lock:
-                asked.seconds.append(spent)
-                asked.statuses[answer.status] += 1
-                asked.without_retry_after += answer.status in {429, 503} and "Retry-After" not in answer.headers
-                self.answered += 1
+                asked.note(spent, status, wait)
+                self.answered += status != UNANSWERED
+
+    def body(self, number: int) -> dict[str, str]:
+        """What the search of this number asks."""
+        return {
+            "case_id": self._case,
+            "probe": self._probes[number % len(self._probes)],
+            "probe_source": "other_still",
+            "face": "largest",
+        }

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,6 +16,25 @@ from tests.e2e.stack import BOOKED_AT, Stack
 from tests.portraits import distinct
 
 from candid.cli.api import Api
+
+
+@dataclass
+class Settled:
+    """Photos dropped: how many are enrolled, or rejected with a reason; and the seconds that each waited for that."""
+
+    dropped: int
+    states: Counter[str] = field(default_factory=Counter)
+    waited: list[float] = field(default_factory=list)
+
+    @property
+    def unaccounted(self) -> int:
+        """Photos of which neither can be said."""
+        return self.dropped - self.states.total()
+
+    @property
+    def longest(self) -> float:
+        """Seconds that one waited."""
+        return max(self.waited, default=0.0)
 
 
 @dataclass
@@ -30,17 +50,18 @@ class Import:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Import:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        pool = ThreadPoolExecutor(1)
+        self._work: Future[None] = pool.submit(self._run)
+        pool.shutdown(wait=False)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self.wait()
 
     def wait(self) -> None:
-        """Until ``most`` are dropped."""
-        self._thread.join()
+        """Until ``most`` are dropped. Raises what dropping failed by."""
+        self._work.result()
 
     def _run(self) -> None:
         s3, due = self.stack.aws("s3"), time.monotonic()
@@ -55,8 +76,8 @@ class Import:
             s3.put_object(Bucket=self.stack.photos_bucket, Key=key, Body=photo, Metadata=fields)
             self.stored[booking_id] = time.time()
 
-    def settled(self, api: Api, patience: float = 600) -> tuple[Counter[str], float]:
-        """How many photos became what, once all are through or patience is over; and the longest that one waited, in seconds."""
+    def settled(self, api: Api, patience: float = 600) -> Settled:
+        """What became of the photos, once all are through or patience is over."""
         end = time.monotonic() + patience
         while True:
             found = [booking for page in api.bookings() for booking in page if booking.booking_id in self.stored]
@@ -64,9 +85,11 @@ class Import:
             if states["enrolled"] + states["rejected"] == len(self.stored) or time.monotonic() > end:
                 break
             time.sleep(1)
-        waited = []
+        told = Settled(len(self.stored))
         for booking in found:
             for photo in api.booking(booking.booking_id).photos:
-                done = photo.updated_at or datetime.now(UTC)
-                waited.append(done.timestamp() - self.stored[booking.booking_id])
-        return states, max(waited, default=0.0)
+                through = photo.state == "enrolled" or bool(photo.state == "rejected" and photo.reason)
+                told.states[photo.state] += through
+                done = photo.updated_at if through and photo.updated_at else datetime.now(UTC)
+                told.waited.append(done.timestamp() - self.stored[booking.booking_id])
+        return told

@@ -26,7 +26,9 @@ def draw(report: dict[str, Any], samples: dict[str, list[list[float]]], path: Pa
                 label=f"p{of} {what}",
             )
     left.set(xscale="log", xlabel="clients", ylabel="ms a search", title=f"Searches over HTTP ({report['index']})")
-    left.set_xticks([1, 4, 16], ["1", "4", "16"])
+    clients = sorted({one["clients"] for one in report["sustained"]["rounds"]})
+    left.set_xticks(clients, [str(number) for number in clients])
+    left.minorticks_off()
     left.set_ylim(bottom=0)
     left.legend()
     for name, (done, size) in samples.items():

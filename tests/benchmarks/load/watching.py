@@ -28,6 +28,11 @@ class Watch:
         self._over.set()
         self._thread.join()
 
+    def ended(self) -> list[str]:
+        """Workers and servers of Candid's that were there and are no more."""
+        here = processes(self._stack)
+        return [one.name for pid, one in self.memory.items() if pid not in here and one.name.startswith(_LASTING)]
+
     def _sample(self) -> None:
         while not self._over.wait(self._every):
             for pid, name in processes(self._stack).items():
