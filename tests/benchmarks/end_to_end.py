@@ -1,9 +1,10 @@
 """The whole against its bare parts, in one run: import and identification over HTTP beside the bare model and the bare index.
 
-Needs a running Candid that lets one user search so often (``make run DETACH=1 PARAMETERS=UserFacesPerHour=100000``, with
-``INDEX=opensearch`` or without) and Labeled Faces in the Wild (``CANDID_LFW``). Each search over HTTP is followed by the same in
-this process, on the same index: decode, detect, embed, search. Prints ratios and writes JSON:
+Needs a running Candid that lets one user search so often, with ``INDEX=opensearch`` or without, and Labeled Faces in the Wild
+(``CANDID_LFW``). Each search over HTTP is followed by the same in this process, on the same index: decode, detect, embed, search.
+Prints ratios and writes JSON; ends where a limit stops its searches:
 
+    make run DETACH=1 PARAMETERS="UserFacesPerHour=100000 AgencyFacesPerHour=100000"
     python -m tests.benchmarks.end_to_end [--index opensearch] --output .build/benchmarks/end_to_end.json
 """
 
@@ -44,6 +45,8 @@ from candid.settings import OpenSearchSettings
 
 AGENCY = "benchmark-county"
 DEFAULT_FMR = 1e-4
+START = 'make run DETACH=1 PARAMETERS="UserFacesPerHour=100000 AgencyFacesPerHour=100000"'
+"""An agency's limit stops what its user's lets through: all of LFW is 7,484 probes."""
 NEIGHBOURS = 80
 """What Candid's search asks the index for when twenty candidates are wanted, as the policy's default is."""
 
@@ -204,6 +207,8 @@ def search_all(api: Api, probes: list[Photo], collection: str, enrolled_people: 
         }
         started = time.perf_counter()
         status, answer = api.post("/v1/searches", body)
+        if status == 429:
+            raise SystemExit(f"{answer['detail']} Start Candid with: {START}")
         milliseconds.append(1000 * (time.perf_counter() - started))
         if status != 201:
             refused[f"{status} {answer.get('reason', answer.get('title'))}"] += 1

@@ -10,6 +10,9 @@ from tests.benchmarks.load.figures import Memory
 from tests.e2e.processes import processes, text_of
 from tests.e2e.stack import Stack
 
+_LASTING = ("candid-search", "candid-embed", "candid-index", "faces server")
+"""What runs as long as the stack does; the local AWS ends workers of the others when it likes."""
+
 
 class Watch:
     """Samples every few seconds; ``done`` tells how many searches had been answered."""
