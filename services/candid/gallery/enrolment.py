@@ -94,8 +94,7 @@ class Enrolment:
             with watch.part("table"):
                 found = self.arrivals.find(key, until)
                 if isinstance(found, Outcome):
-                    if late:
-                        self.indexes.erase(Partition(key.agency, key.collection), _ids(late))
+                    self._take_out(key, late)
                     return replace(found, milliseconds=watch.milliseconds)
                 if found is None:
                     continue
@@ -274,6 +273,8 @@ class Enrolment:
         labels: tuple[str | None, datetime | None] | None = None
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
+                # Its erasure may have been here already, and nothing is ever enrolled for it again.
+                self._take_out(lease.key, lease.written)
                 raise RecordMoved
             with watch.part("index"):
                 self.progress.expect_time(lease)
@@ -296,12 +297,17 @@ class Enrolment:
                 except RecordMoved:
                     moved = self.catalog.get(booking.agency, booking.booking_id)
             if moved is None:
+                self._take_out(lease.key, lease.written)
                 raise RecordMoved
             booking = moved
             if face is not None and _has_twin(booking, photo):
                 bare = replace(photo, face_id=None, face_ids=frozenset())
                 return self._settle(booking, lease, bare, face, written, watch)
         raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
+
+    def _take_out(self, key: PhotoKey, faces: Iterable[str]) -> None:
+        if ids := _ids(faces):
+            self.indexes.erase(Partition(key.agency, key.collection), ids)
 
     def _announce(self, key: PhotoKey, photo: Photo) -> None:
         if photo.announced:
