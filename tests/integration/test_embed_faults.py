@@ -286,6 +286,44 @@ def test_a_face_that_is_written_after_its_photo_was_replaced_goes_again(other: s
         assert not [item for item in here.items() if "lease_owner" in item]
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_face_that_is_taken_out_after_it_became_the_photos_again_is_put_back(removed: bool, tmp_path: Path) -> None:
+    with station(tmp_path) as here:
+        key = enrolled(here)
+        if removed:
+            here.remove(key)
+        else:
+            here.put(key, portrait("person_b_1"))
+
+        def made_the_first_again() -> None:
+            with ten_minutes_ahead(here):
+                here.put(key, portrait("person_a_1"))
+                assert here.arrive(key) == []
+
+        here.wire.hooks["index.delete"] = made_the_first_again
+        assert (here.depart(key) if removed else here.arrive(key)) == []
+        photo = here.photo(key)
+        assert photo.face_ids == {photo.face_id}
+        assert here.count() == 1
+        every_template_is_known_to_the_table(here, key)
+
+
+def test_labels_that_are_written_late_do_not_overwrite_newer_ones(tmp_path: Path) -> None:
+    with station(tmp_path) as here:
+        key = enrolled(here)
+        here.catalog.change(here.booking(key), {"subject_id": "S-78"})
+
+        def corrected_again() -> None:
+            with ten_minutes_ahead(here):
+                here.catalog.change(here.booking(key), {"subject_id": "S-79"})
+                assert here.follow(key) == []
+
+        here.wire.hooks["index.relabel"] = corrected_again
+        assert here.follow(key) == []
+        (entry,) = here.index.get(PARTITION, [uuid.UUID(here.photo(key).face_id)])
+        assert entry.subject_id == "S-79"
+
+
 def test_a_hundred_duplicates_on_four_workers_are_one_enrolment(tmp_path: Path) -> None:
     with station(tmp_path) as here:
         key, _ = enrol(here)

@@ -64,6 +64,7 @@ class Changes:
                             subject_id=booking.subject_id,
                             booked_at=booking.booked_at,
                         )
-                self.progress.release(lease)
-            return True
+                # Had the lease been another's by then, these labels could have overwritten newer ones.
+                if self.progress.release(lease):
+                    return True
         raise PhotoBusy("Another worker holds the photo.")

@@ -11,8 +11,9 @@ A hint (an S3 event, a change note) never says what is so; it says where to look
 5. the event, which says what the table says already;
 6. the row is announced, covers the hint's sequencer, and the lease goes back.
 
-Leases go by clocks, and the index knows none: a worker that another, whose clock is ahead, took for dead can write a face when
-that one is done. It learns it at step 4, and takes the face out again before anything else (``late``).
+Leases go by clocks, and the index knows none: a worker that another, whose clock is ahead, took for dead can write a face, or
+erase one, when that one is done. It learns it at step 4, and puts right what it touched, with the lease in its hands again
+(``late``).
 
 A kill between any two leaves a row that is not announced and a lease that ends; the next delivery does what is left. Of a photo
 that stands as it should (same bytes, version and model, its face in the index) only 5 and 6 are done, if they are open.
@@ -116,9 +117,9 @@ class Enrolment:
                         self.progress.finish(lease, _newest(sequencer, lease.photo.sequencer))
                     return Outcome(kind, stands.reason, watch.milliseconds)
             except LeaseLost:
-                if not lease.written:
+                if not lease.touched:
                     raise
-            late |= lease.written
+            late |= lease.touched
         raise PhotoBusy("Another worker holds the photo.")
 
     def _covers(self, photo: Photo, sequencer: str | None) -> bool:
@@ -274,7 +275,7 @@ class Enrolment:
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
                 # Its erasure may have been here already, and nothing is ever enrolled for it again.
-                self._take_out(lease.key, lease.written)
+                self._take_out(lease.key, lease.touched)
                 raise RecordMoved
             with watch.part("index"):
                 self.progress.expect_time(lease)
@@ -284,10 +285,11 @@ class Enrolment:
                         # The same photo and model give the same template. While another index is filled, the one that serves
                         # would otherwise be written anew, and hold every template a second time until it merges.
                         if not known or one.index.get(partition, [entry.id]) != (entry,):
-                            lease.written.add(str(entry.id))
+                            lease.touched.add(str(entry.id))
                             one.index.upsert([entry])
                     labels = (booking.subject_id, booking.booked_at)
                 if stale:
+                    lease.touched.update(map(str, stale))
                     self.indexes.erase(partition, stale)
                     stale = []
             with watch.part("table"):
@@ -297,7 +299,7 @@ class Enrolment:
                 except RecordMoved:
                     moved = self.catalog.get(booking.agency, booking.booking_id)
             if moved is None:
-                self._take_out(lease.key, lease.written)
+                self._take_out(lease.key, lease.touched)
                 raise RecordMoved
             booking = moved
             if face is not None and _has_twin(booking, photo):

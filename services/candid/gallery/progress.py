@@ -42,14 +42,14 @@ class RecordMoved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write a photo's row and templates until ``until``. ``photo`` is the row as its holder knows it; ``written``
-    are the ids of faces that the holder has put into the index."""
+    """The right to write a photo's row and templates until ``until``. ``photo`` is the row as its holder knows it; ``touched``
+    are the ids of faces that the holder has put into the index or taken out."""
 
     key: PhotoKey
     owner: str
     photo: Photo
     until: float
-    written: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +177,13 @@ class Progress:
         update, names, values = _assignment(stands)
         self._update(lease, f"{update} REMOVE lease_owner, lease_until", values, names)
 
-    def release(self, lease: Lease) -> None:
-        """Give the lease back, with the row as it is; nothing if it is another's by now."""
+    def release(self, lease: Lease) -> bool:
+        """Give the lease back, with the row as it is; False, and nothing else, if it is another's by now."""
         try:
             self._update(lease, "REMOVE lease_owner, lease_until", {})
         except LeaseLost:
-            return
+            return False
+        return True
 
     def show_state(self, booking: Booking) -> None:
         """Let the record show the state of its photos, where it does not; nothing if the record moves meanwhile."""
