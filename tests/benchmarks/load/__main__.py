@@ -27,11 +27,10 @@ from tests.benchmarks.load.asking import Searches
 from tests.benchmarks.load.figures import PERCENTILES, SEARCHED, Asked, failures, limit_failures, over_alone
 from tests.benchmarks.load.importing import Import
 from tests.benchmarks.load.later import status_after
+from tests.benchmarks.load.records import case_of, on_record
 from tests.benchmarks.load.watching import Watch
 from tests.e2e.stack import Stack
 from tests.portraits import distinct
-
-from candid.cli.api import Api
 
 CLIENTS = (1, 4, 16)
 OLDEST_SECONDS = 120.0
@@ -51,22 +50,6 @@ def begun(root: Path, index: str, parameters: str) -> Stack:
     stack.environment["PARAMETERS"] = parameters
     stack.up()
     return stack
-
-
-def case_of(api: Api) -> str:
-    """An open case."""
-    return api.open_case(f"LOAD-{uuid.uuid4().hex[:8]}", "criminal_investigation", "a benchmark").case_id
-
-
-def on_record(api: Api, case_id: str) -> int:
-    """How many searches of a case are stored."""
-    found, cursor = 0, None
-    while True:
-        query = {"case_id": case_id, "limit": 100, "cursor": cursor}
-        page = api.client.call("GET", "/v1/searches", query=query)
-        found += len(page["searches"])
-        if not (cursor := page.get("next_cursor")):
-            return found
 
 
 def sustained(stack: Stack, told: argparse.Namespace) -> dict[str, Any]:
