@@ -110,7 +110,7 @@ def test_an_index_of_another_version_is_made_again_from_the_photos(path: Path) -
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 1")
     other.close()
-    with pytest.raises(IndexDamaged, match=r"another version .* run `candid index verify --repair`"):
+    with pytest.raises(IndexDamaged, match=r"another version .* Run `candid index verify --repair`"):
         use(path)
 
 

@@ -31,8 +31,8 @@ PAGE_SIZE: Final = 4096
 """Bytes. ``slab.PADDING`` is right for this size only."""
 
 _OTHER_VERSION: Final = (
-    "The index file is of another version of Candid, or damaged. Every template can be made again from the photos: run "
-    "`candid index verify --repair`."
+    "The index file is of another version of Candid, or damaged. Run `candid index verify --repair`: every template can be made "
+    "again from the photos."
 )
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED: Final = frozenset(
