@@ -318,7 +318,7 @@ def test_whatever_happens_on_the_way_table_index_and_bucket_end_as_the_model(
     run_state_machine_as_test(
         type("Machine", (Machine,), {"major": major}),
         settings=settings(
-            max_examples=tries(12, 1_500) if major is None else tries(3, 150),
+            max_examples=tries(12, 1_500) if major is None else tries(6, 150),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
