@@ -31,11 +31,6 @@ class Settled:
         """Photos of which neither can be said."""
         return self.dropped - self.states.total()
 
-    @property
-    def longest(self) -> float:
-        """Seconds that one waited."""
-        return max(self.waited, default=0.0)
-
 
 @dataclass
 class Import:

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 def draw(report: dict[str, Any], samples: dict[str, list[list[float]]], path: Path) -> None:
     """Write the plot."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(15, 5), layout="constrained")
     for importing, style in ((False, "-o"), (True, "--s")):
         rounds = [one for one in report["sustained"]["rounds"] if one["importing"] == importing]
         for of, colour in ((50, "tab:blue"), (95, "tab:orange"), (99, "tab:red")):
@@ -35,6 +35,6 @@ def draw(report: dict[str, Any], samples: dict[str, list[list[float]]], path: Pa
         right.plot(done, size, label=name)
     right.set(xlabel="searches answered", ylabel="MB resident", title="Memory of each process")
     right.set_ylim(bottom=0)
-    right.legend(fontsize="small")
+    right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=110)
     plt.close(figure)
