@@ -4,7 +4,6 @@ and with mistakes.
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 
+from candid.cli.api import text
 from tests.e2e.leaks.marks import Marks
-from tests.e2e.stack import Stack, portrait
+from tests.e2e.stack import BOOKED_AT, Stack, portrait
 
-BOOKED_AT = "2026-03-01T08:00:00Z"
 MISTAKE = {400, 404, 409, 413, 415, 422}
 
 
@@ -94,7 +93,7 @@ class Walk:
         case = self.case()
         probe = self.photo("person_a_2")
         asked = {"case_id": case, "probe_source": "other_still"}
-        answer = self._done("POST", "/v1/searches", asked | {"probe": _text(probe)})
+        answer = self._done("POST", "/v1/searches", asked | {"probe": text(probe)})
         assert answer["results"][0]["candidates"], answer
         self._links(answer)
         self._form(asked, probe)
@@ -102,8 +101,8 @@ class Walk:
         self._upload(upload["upload"], probe)
         self._done("POST", "/v1/searches", asked | {"probe_id": upload["probe_id"]})
         self._links(self._done("GET", f"/v1/searches/{answer['search_id']}"))
-        self._done("POST", "/v1/comparisons", {"image_a": _text(probe), "image_b": _text(self.photo("impostor_1"))})
-        self._done("POST", "/v1/detections", {"image": _text(probe)})
+        self._done("POST", "/v1/comparisons", {"image_a": text(probe), "image_b": text(self.photo("impostor_1"))})
+        self._done("POST", "/v1/detections", {"image": text(probe)})
         path = f"/v1/bookings/{booking_id}"
         self._links(self._done("GET", path))
         number = self._done("GET", path)["booking_number"]
@@ -146,10 +145,10 @@ class Walk:
             word("contents of a file").encode(),
             spoilt[2:],
         ):
-            self._mistake("POST", "/v1/searches", asked | {"probe": _text(probe)})
-            self._mistake("POST", "/v1/detections", {"image": _text(probe)})
+            self._mistake("POST", "/v1/searches", asked | {"probe": text(probe)})
+            self._mistake("POST", "/v1/detections", {"image": text(probe)})
         self._mistake("POST", "/v1/searches", asked | {"probe": word("base64") + "!"})
-        self._mistake("POST", "/v1/searches", {"case_id": word("case number"), "probe": _text(spoilt)})
+        self._mistake("POST", "/v1/searches", {"case_id": word("case number"), "probe": text(spoilt)})
         head = (
             f'--line\r\nContent-Disposition: form-data; name="{word("member")}"; filename="{word("file name")}"\r\n\r\n'
         )
@@ -162,7 +161,7 @@ class Walk:
         word = self.marks.word
         labels = {"booking_number": word("booking number"), "subject_id": word("subject id"), "booked_at": BOOKED_AT}
         case = {"number": word("case number"), "purpose": "criminal_investigation", "legal_basis": word("legal basis")}
-        probe = _text(self.photo("impostor_2"))
+        probe = text(self.photo("impostor_2"))
         for method, path, body in (
             ("POST", "/v1/bookings", labels | {"fields": {"name": word("name")}}),
             ("POST", "/v1/cases", case),
@@ -215,7 +214,3 @@ def _every(told: Any, name: str) -> list[str]:
         here = [told[name]] if name in told else []
         return here + [one for member in told.values() for one in _every(member, name)]
     return [one for member in told for one in _every(member, name)] if isinstance(told, list) else []
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
