@@ -4,6 +4,7 @@ measured, which is said at the end."""
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from _pytest.terminal import TerminalReporter
 
 MEASURED = "measured"
 """A test's property (``record_property``) with a sentence on what it measured."""
+
+
+def counted(counts: Counter[str]) -> str:
+    """``7 of this, 3 of that``, for such a sentence: the most first."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common())
+
 
 _TOGETHER = {
     Path("e2e"): "stack",

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from candid.cli.api import Api
-from tests.conftest import MEASURED
+from tests.conftest import MEASURED, counted
 from tests.contract.events import photo_batch
 from tests.e2e.conftest import INDEXES
-from tests.e2e.faults.test_killed import SITE
+from tests.e2e.faults.scene import SITE
 from tests.e2e.faults.weather import Fault, Weather, weather
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.stack import BOOKED_AT, Stack, eventually
@@ -179,12 +179,11 @@ def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
     ran = operate(stack, "verify")
     assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
     assert min(seen["workers killed"], sky.befallen.total()) > 0
-    told = ", ".join(f"{count:,} {what}" for what, count in sorted(seen.items()))
-    faults = ", ".join(f"{count:,} {what}" for what, count in sorted(sky.befallen.items()))
     record_property(
         MEASURED,
         f"A crowd of {PHOTOS:,} photos: {states['enrolled']:,} enrolled, {states['rejected']:,} rejected, 0 lost, 0 doubled, the "
-        f"queue empty. On the way: {told}; {letters} dead letters redriven; faults of stores: {faults}.",
+        f"queue empty. On the way: {counted(seen)}; {letters} dead letters redriven; faults of stores: "
+        f"{counted(sky.befallen)}.",
     )
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MEASURED
+from tests.conftest import MEASURED, counted
 from tests.contract.openapi import conforms
 from tests.e2e.conftest import INDEXES
-from tests.e2e.faults.test_killed import SITE, Scene, own, state
+from tests.e2e.faults.scene import SITE, Scene, own, state
 from tests.e2e.faults.weather import Fault, Weather, weather
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.stack import BOOKED_AT, Stack
@@ -108,10 +108,6 @@ def test_while_a_store_fails_answers_say_try_again_and_afterwards_all_is_whole(
     assert late
     record_property(
         MEASURED,
-        f"Stores that fail: {sum(sky.befallen.values())} faults ({_told(sky.befallen)}): {answered[503]} answers of 503 with "
+        f"Stores that fail: {sum(sky.befallen.values())} faults ({counted(sky.befallen)}): {answered[503]} answers of 503 with "
         f"Retry-After, {answered[200] + answered[201]} whole, 0 of 500; {len(late)} enrolments came again: 0 lost, 0 doubled.",
     )
-
-
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))

@@ -133,21 +133,14 @@ def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_functi
 def _over_http(stack: Stack, token: str) -> Ask:
     """The API as a client sees it."""
 
-    def ask(
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        raw: bytes | None = None,
-        content_type: str = "application/json",
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Any]:
-        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
+    def ask(method: str, path: str, body: Any = None, **how: Any) -> tuple[int, Any]:
+        sent = {"Authorization": f"Bearer {token}", **(how.get("headers") or {})}
+        raw = how.get("raw")
         if raw is None and body is not None:
             raw = (body if isinstance(body, str) else json.dumps(body)).encode()
         if raw is not None:
-            sent["Content-Type"] = content_type
+            sent["Content-Type"] = how.get("content_type", "application/json")
+        query = how.get("query")
         url = stack.told["api_url"] + path + (f"?{urlencode(query)}" if query else "")
         answer = urllib3.request(method, url, body=raw, headers=sent, retries=False, timeout=40)
         return answer.status, answer.json() if answer.data else None
