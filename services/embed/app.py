@@ -25,8 +25,8 @@ from candid.aws import dependency, error_code
 from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
-from candid.gallery.catalog import booking_ref
 from candid.gallery.dead_letters.aside import reason
+from candid.gallery.items import booking_ref
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy

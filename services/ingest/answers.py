@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from candid.gallery.catalog import Booking, Photo
+from candid.gallery.booking import Booking, Photo
 from candid.gallery.intake import Expected
 from candid.gallery.sharing import Share
 from candid.http.answers import present, upload

@@ -17,7 +17,8 @@ from candid import settings
 from candid.access.principal import Permission
 from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
-from candid.gallery.catalog import NO_SUCH_BOOKING, BookingState, Catalog
+from candid.gallery.booking import BookingState
+from candid.gallery.catalog import NO_SUCH_BOOKING, Catalog
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
 from candid.gallery.sharing import NO_SUCH_SHARE, Sharing
 from candid.http import cursors, problem

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from candid.forms import of_form
-from candid.gallery.catalog import MAX_PHOTOS, Disposition, View
+from candid.gallery.booking import MAX_PHOTOS, Disposition, View
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
 from candid.gallery.sharing import Direction, NewShare

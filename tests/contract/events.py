@@ -11,7 +11,7 @@ import json
 import uuid
 from typing import Any
 
-from candid.gallery.catalog import booking_pk
+from candid.gallery.items import booking_pk
 
 _counter = itertools.count(1)
 

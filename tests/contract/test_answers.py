@@ -17,7 +17,7 @@ from referencing.jsonschema import DRAFT202012
 from candid.casework import answer
 from candid.faces.engine import FaceEngine
 from candid.faces.image import decode
-from candid.gallery.catalog import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.search import Candidate, Found
 from candid.gallery.thresholds import Threshold
 from candid.tables import now

@@ -30,7 +30,8 @@ from botocore.credentials import Credentials
 
 from candid import aws, storage
 from candid.correlation import following
-from candid.gallery.catalog import BookingState, Catalog, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
+from candid.gallery.catalog import Catalog
 from candid.gallery.photos import PhotoKey
 from candid.storage import MAX_UPLOAD_BYTES
 from embed import wiring

@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from candid.faces.image import decode
 from candid.faces.selection import booking_face
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
 from candid.gallery.opensearch.index import OpenSearchIndex

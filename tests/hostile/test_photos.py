@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.photos import PhotoKey
 from tests.conftest import MEASURED, counted
 from tests.contract.events import object_created, photo_batch

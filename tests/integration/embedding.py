@@ -25,10 +25,12 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from candid import aws
-from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View, booking_pk, photo_sk
+from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.catalog import Catalog
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Partition
 from candid.gallery.indexes import ModelIndex, OneIndex
+from candid.gallery.items import booking_pk, photo_sk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Progress
 from candid.tables import from_item, now

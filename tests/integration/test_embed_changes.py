@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from candid import storage
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from tests.integration.embedding import AGENCY, METADATA, Station, station

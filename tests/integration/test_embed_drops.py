@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from candid.gallery.catalog import MAX_PHOTOS, BookingState, PhotoState, View
+from candid.gallery.booking import MAX_PHOTOS, BookingState, PhotoState, View
 from candid.gallery.photos import PhotoKey
 from ingest import answers
 from tests.contract.openapi import conforms

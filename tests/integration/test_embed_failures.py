@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from candid import aws
 from candid.errors import ModelUnavailable
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import LEASE_MARGIN_SECONDS

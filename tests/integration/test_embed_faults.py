@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from tests.contract.events import change_batch, object_created, object_deleted, photo_batch

@@ -14,7 +14,7 @@ import pytest
 
 from candid import aws
 from candid.faces import registry
-from candid.gallery.catalog import Booking, BookingState, PhotoState
+from candid.gallery.booking import Booking, BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep import verification

@@ -15,7 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from candid import aws
 from candid.cli.commands.redrive import Way as CliWay
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.dead_letters import queues, redriving
 from candid.gallery.dead_letters.letters import Way
 from candid.gallery.photos import PhotoKey

@@ -17,7 +17,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from candid.errors import Conflict
-from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.catalog import Catalog
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.outcome import Rejection
 from candid.gallery.photos import PhotoKey

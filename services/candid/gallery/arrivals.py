@@ -11,7 +11,8 @@ from candid import storage
 from candid.errors import Conflict
 from candid.gallery import strays
 from candid.gallery.adoption import Adoption
-from candid.gallery.catalog import GONE_STATES, Booking, BookingFull, Catalog, Photo
+from candid.gallery.booking import GONE_STATES, Booking, Photo
+from candid.gallery.catalog import BookingFull, Catalog
 from candid.gallery.erasure import Erasure
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey

@@ -1,16 +1,13 @@
-"""The gallery table: bookings and their photos, as records. Never a template: backups outlive a deletion.
+"""Reads and writes of the gallery table's bookings. Never a template: backups outlive a deletion.
 
-Items share a booking's partition: ``BOOKING`` (the record), ``PHOTO#<id>`` (one a photo), ``CHANGE`` (work that the index and
-the bucket still have to follow; the table's stream brings it to ``embed``). ``NUMBER`` items hold each booking number once.
 Not here: how far a photo's enrolment has come (``progress``).
 """
 
 from __future__ import annotations
 
-import enum
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,14 +17,13 @@ from candid import aws
 from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, DependencyUnavailable, NotFound
-from candid.gallery.photos import PhotoKey
+from candid.gallery.booking import GONE_STATES, MAX_PHOTOS, Booking, BookingState, Photo
+from candid.gallery.items import GONE, booking_item, booking_of, booking_pk, listed_at, number_pk, photo_item, rows
 from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import FIRST, LAST, Listing
-from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
+from candid.tables import Item, cancelled_by, is_condition_failure, key, now, timestamp, to_item
 
-MAX_PHOTOS: Final = 8
-"""Of one booking."""
 FULL: Final = (
     f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have. "
     "Leave this one out, or delete the booking and register it anew with the photos that it needs."
@@ -38,109 +34,8 @@ NO_SUCH_BOOKING: Final = (
 _BEING_DELETED: Final = "The booking is being deleted. Register it anew once it is gone, if it is still needed."
 
 
-class View(enum.StrEnum):
-    """What a booking photo shows (ANSI/NIST-ITL Type-10 calls it the subject's pose)."""
-
-    FRONTAL = "frontal"
-    LEFT_PROFILE = "left_profile"
-    RIGHT_PROFILE = "right_profile"
-    OTHER = "other"
-
-
-class Disposition(enum.StrEnum):
-    """How a booking ended."""
-
-    PENDING = "pending"
-    NOT_CHARGED = "not_charged"
-    DISMISSED = "dismissed"
-    ACQUITTED = "acquitted"
-    CONVICTED = "convicted"
-    EXPUNGED = "expunged"
-
-
-class BookingState(enum.StrEnum):
-    """Where a booking stands, which follows from its photos. ERASED leaves a record without a person in it."""
-
-    AWAITING_PHOTO = "awaiting_photo"
-    RECEIVED = "received"
-    ENROLLED = "enrolled"
-    REJECTED = "rejected"
-    DELETING = "deleting"
-    ERASED = "erased"
-
-
-GONE_STATES: Final = frozenset({BookingState.DELETING, BookingState.ERASED})
-
-
-class PhotoState(enum.StrEnum):
-    """Where a photo stands. REMOVED: it was enrolled or rejected, and somebody deleted the object."""
-
-    AWAITING_UPLOAD = "awaiting_upload"
-    RECEIVED = "received"
-    ENROLLED = "enrolled"
-    REJECTED = "rejected"
-    REMOVED = "removed"
-
-
 class BookingFull(Conflict):
     """The booking has as many photos as one may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
-    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed;
-    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the request
-    (or event) that announced it."""
-
-    photo_id: str
-    view: View
-    state: PhotoState
-    content_type: str | None = None
-    expected_sha256: str | None = None
-    sha256: str | None = None
-    version_id: str | None = None
-    model: str | None = None
-    face_id: str | None = None
-    face_ids: frozenset[str] = frozenset()
-    reason: str | None = None
-    sentence: str | None = None
-    reasons: Sequence[Mapping[str, Any]] = ()
-    quality: Mapping[str, Any] | None = None
-    announced: bool = False
-    sequencer: str | None = None
-    updated_at: datetime | None = None
-    held_until: float | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """An arrest's record. Number, subject and date are None for photos that were dropped without their fields."""
-
-    agency: str
-    collection: str
-    booking_id: str
-    booking_number: str | None
-    subject_id: str | None
-    booked_at: datetime | None
-    state: BookingState
-    created_at: datetime
-    disposition: Disposition = Disposition.PENDING
-    fields: Mapping[str, str] = field(default_factory=dict)
-    photos: tuple[Photo, ...] = ()
-    revision: int = 0
-    change: str | None = None
-    changed_at: datetime | None = None
-    change_request_id: str | None = None
-
-    def key_of(self, photo_id: str) -> PhotoKey:
-        """Where the photo lies."""
-        return PhotoKey(self.agency, self.collection, self.booking_id, photo_id)
-
-    def photo(self, photo_id: str) -> Photo | None:
-        """The photo with this id, if the booking has it."""
-        return next((photo for photo in self.photos if photo.photo_id == photo_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,49 +44,6 @@ class Page:
 
     bookings: tuple[Booking, ...]
     next_key: Item | None
-
-
-def rows(table: str, agency: str, booking_id: str, beginning: str = "") -> list[Item]:
-    """Items of a booking's partition as they stand now (a consistent read): all, or those whose sort keys have this beginning."""
-    narrowed = {":beginning": {"S": beginning}} if beginning else {}
-    pages = (
-        aws.dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=table,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk" + (" AND begins_with(sk, :beginning)" if beginning else ""),
-            ExpressionAttributeValues={":pk": {"S": booking_pk(agency, booking_id)}, **narrowed},
-        )
-    )
-    with dependency("the gallery table"):
-        return [from_item(item) for page in pages for item in page["Items"]]
-
-
-def booking_pk(agency: str, booking_id: str) -> str:
-    """The partition of a booking's items."""
-    return f"B#{agency}#{booking_id}"
-
-
-def booking_ref(pk: str) -> tuple[str, str] | None:
-    """The agency and the booking id whose partition ``pk`` is; None for another partition."""
-    parts = pk.split("#")
-    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "B" else None
-
-
-def photo_sk(photo_id: str) -> str:
-    """The sort key of a photo's item."""
-    return f"PHOTO#{photo_id}"
-
-
-def state_of(photos: Sequence[Photo]) -> BookingState:
-    """A booking's state by its photos: searchable beats waiting beats rejected."""
-    states = {photo.state for photo in photos}
-    if PhotoState.ENROLLED in states:
-        return BookingState.ENROLLED
-    if PhotoState.RECEIVED in states:
-        return BookingState.RECEIVED
-    return BookingState.REJECTED if PhotoState.REJECTED in states else BookingState.AWAITING_PHOTO
 
 
 class Catalog:
@@ -205,8 +57,8 @@ class Catalog:
 
         Raises ``Conflict`` with ``booking_id`` when the agency's collection has that booking number (or that id) already.
         """
-        writes: list[Any] = [put_new(self.table, _booking_item(booking))]
-        writes += [put_new(self.table, _photo_item(booking, photo)) for photo in booking.photos]
+        writes: list[Any] = [put_new(self.table, booking_item(booking))]
+        writes += [put_new(self.table, photo_item(booking, photo)) for photo in booking.photos]
         if booking.booking_number is not None:
             number = {
                 "pk": number_pk(booking.agency, booking.collection, booking.booking_number),
@@ -271,7 +123,7 @@ class Catalog:
                 "ExpressionAttributeValues": {**GONE, ":one": {"N": "1"}, ":seen": {"N": str(current.revision)}},
             }
             try:
-                write_all([{"Update": move}, put_new(self.table, _photo_item(booking, photo))])
+                write_all([{"Update": move}, put_new(self.table, photo_item(booking, photo))])
                 return
             except ClientError as error:
                 if not any(cancelled_by(error)):
@@ -310,7 +162,7 @@ class Catalog:
                         ":number": booking.booking_number,
                         ":subject": booking.subject_id,
                         ":at": booked_at,
-                        ":listed": _listed_at(booked_at, booking.booking_id),
+                        ":listed": listed_at(booked_at, booking.booking_id),
                         ":fields": dict(booking.fields),
                         ":one": 1,
                         ":seen": booking.revision,
@@ -337,7 +189,7 @@ class Catalog:
         stored = dict(changes)
         if "booked_at" in stored:
             stored["booked_at"] = timestamp(stored["booked_at"])
-            stored["listed_at"] = _listed_at(stored["booked_at"], booking.booking_id)
+            stored["listed_at"] = listed_at(stored["booked_at"], booking.booking_id)
         self._follow(booking, stored, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", GONE)
 
     def mark_deleting(self, booking: Booking) -> None:
@@ -425,104 +277,3 @@ class Catalog:
             if not any(cancelled_by(error)):
                 raise
             raise Conflict(_BEING_DELETED) from None
-
-
-GONE: Final[dict[str, Any]] = {
-    ":deleting": {"S": BookingState.DELETING.value},
-    ":erased": {"S": BookingState.ERASED.value},
-}
-
-
-def number_pk(agency: str, collection: str, booking_number: str) -> str:
-    return f"N#{agency}#{collection}#{booking_number}"
-
-
-def _listed_at(booked_at: str, booking_id: str) -> str:
-    return f"{booked_at}#{booking_id}"
-
-
-def _booking_item(booking: Booking) -> Item:
-    booked_at = timestamp(booking.booked_at) if booking.booked_at else None
-    return {
-        "pk": booking_pk(booking.agency, booking.booking_id),
-        "sk": "BOOKING",
-        "agency": booking.agency,
-        "collection": booking.collection,
-        "booking_id": booking.booking_id,
-        "booking_number": booking.booking_number,
-        "subject_id": booking.subject_id,
-        "booked_at": booked_at,
-        "state": booking.state.value,
-        "created_at": timestamp(booking.created_at),
-        "disposition": booking.disposition.value,
-        "fields": dict(booking.fields),
-        "revision": booking.revision,
-        "agency_key": booking.agency,
-        "agency_state": f"{booking.agency}#{booking.state}",
-        "listed_at": _listed_at(booked_at or timestamp(booking.created_at), booking.booking_id),
-    }
-
-
-def _photo_item(booking: Booking, photo: Photo) -> Item:
-    return {
-        "pk": booking_pk(booking.agency, booking.booking_id),
-        "sk": photo_sk(photo.photo_id),
-        "photo_id": photo.photo_id,
-        "view": photo.view.value,
-        "state": photo.state.value,
-        "content_type": photo.content_type,
-        "expected_sha256": photo.expected_sha256,
-        "updated_at": timestamp(now()),
-        "request_id": correlation_id(),
-    }
-
-
-def booking_of(items: Sequence[Item]) -> Booking | None:
-    """The booking that a partition's items make up; None without a ``BOOKING`` item."""
-    record = next((item for item in items if item["sk"] == "BOOKING"), None)
-    if record is None:
-        return None
-    note = next((item for item in items if item["sk"] == "CHANGE"), None)
-    photos = sorted((photo_of(item) for item in items if item["sk"].startswith("PHOTO#")), key=lambda p: p.photo_id)
-    return Booking(
-        agency=record["agency"],
-        collection=record["collection"],
-        booking_id=record["booking_id"],
-        booking_number=record.get("booking_number"),
-        subject_id=record.get("subject_id"),
-        booked_at=moment(record["booked_at"]) if "booked_at" in record else None,
-        state=BookingState(record["state"]),
-        created_at=moment(record["created_at"]),
-        disposition=Disposition(record.get("disposition", "pending")),
-        fields=record.get("fields", {}),
-        photos=tuple(photos),
-        revision=record.get("revision", 0),
-        change=note["nonce"] if note else None,
-        changed_at=moment(note["at"]) if note else None,
-        change_request_id=note.get("request_id") if note else None,
-    )
-
-
-def photo_of(item: Item) -> Photo:
-    """The photo that an item holds."""
-    return Photo(
-        photo_id=item["photo_id"],
-        view=View(item["view"]),
-        state=PhotoState(item["state"]),
-        content_type=item.get("content_type"),
-        expected_sha256=item.get("expected_sha256"),
-        sha256=item.get("sha256"),
-        version_id=item.get("version_id"),
-        model=item.get("model"),
-        face_id=item.get("face_id"),
-        face_ids=frozenset(item.get("face_ids", ())),
-        reason=item.get("reason"),
-        sentence=item.get("sentence"),
-        reasons=item.get("reasons", ()),
-        quality=item.get("quality"),
-        announced=item.get("announced", False),
-        sequencer=item.get("sequencer"),
-        updated_at=moment(item["updated_at"]) if "updated_at" in item else None,
-        held_until=item["lease_until"] / 1000 if "lease_until" in item else None,
-        request_id=item.get("request_id"),
-    )

@@ -9,7 +9,8 @@ import uuid
 from dataclasses import dataclass
 
 from candid import correlation
-from candid.gallery.catalog import GONE_STATES, BookingState, Catalog
+from candid.gallery.booking import GONE_STATES, BookingState
+from candid.gallery.catalog import Catalog
 from candid.gallery.erasure import Erasure
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes

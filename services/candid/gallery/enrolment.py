@@ -40,8 +40,9 @@ from candid.errors import DependencyUnavailable, ImageTooLarge
 from candid.gallery import adoption, strays
 from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
+from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
 from candid.gallery.booking_face import BookingFace, read_face
-from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
+from candid.gallery.catalog import Catalog
 from candid.gallery.index import Entry, Partition
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch

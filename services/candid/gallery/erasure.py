@@ -18,9 +18,11 @@ from botocore.exceptions import ClientError
 
 from candid import events, storage
 from candid.errors import DependencyUnavailable
-from candid.gallery.catalog import Booking, BookingState, Catalog, booking_pk, number_pk, photo_sk
+from candid.gallery.booking import Booking, BookingState
+from candid.gallery.catalog import Catalog
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
+from candid.gallery.items import booking_pk, number_pk, photo_sk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, PhotoBusy, Progress
 from candid.gallery.strays import Strays

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from candid import storage
 from candid.errors import Conflict
-from candid.gallery.catalog import FULL, MAX_PHOTOS, Booking, BookingState, Catalog, Photo, PhotoState, View
+from candid.gallery.booking import MAX_PHOTOS, Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.catalog import FULL, Catalog
 from candid.gallery.photos import photo_id
 from candid.idempotency import Claim
 from candid.storage import UploadLink

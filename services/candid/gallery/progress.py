@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 from candid import aws
 from candid.aws import dependency, error_code
 from candid.errors import DependencyUnavailable
-from candid.gallery.catalog import GONE, Booking, Photo, PhotoState, booking_pk, photo_of, photo_sk, state_of
+from candid.gallery.booking import Booking, Photo, PhotoState, state_of
+from candid.gallery.items import GONE, booking_pk, photo_of, photo_sk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.transaction import write_all
 from candid.tables import cancelled_by, from_item, is_condition_failure, key, now, timestamp, to_item

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
+from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
+from candid.gallery.catalog import Catalog
 from candid.gallery.index import MAX_K, Filter, Neighbour, Partition, Template, VectorIndex
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.thresholds import Threshold

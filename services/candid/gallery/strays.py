@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 
 from candid import aws, events
 from candid.aws import dependency
-from candid.gallery.catalog import FULL, GONE, booking_pk, rows
+from candid.gallery.catalog import FULL
+from candid.gallery.items import GONE, booking_pk, rows
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import RecordMoved
 from candid.gallery.transaction import put_new, write_all

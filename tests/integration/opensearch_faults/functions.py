@@ -23,7 +23,7 @@ from opensearchpy.exceptions import OpenSearchException
 
 from candid import aws
 from candid.faces.image import decode
-from candid.gallery.catalog import BookingState, PhotoState
+from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes, open_indexes
 from candid.gallery.opensearch.lifecycle import Size

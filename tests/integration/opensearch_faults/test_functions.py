@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from candid.gallery.catalog import BookingState
+from candid.gallery.booking import BookingState
 from candid.gallery.opensearch.client import READ_SECONDS, IndexNotReady
 from candid.gallery.opensearch.lifecycle import Size
 from tests import opensearch

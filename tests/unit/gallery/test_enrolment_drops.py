@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candid.gallery.adoption import DropFields, read_fields
-from candid.gallery.catalog import View
+from candid.gallery.booking import View
 from candid.gallery.outcome import Rejection
 
 GOOD = {"booking-number": "2026-000123", "subject-id": "S-77", "booked-at": "2026-03-01T10:00:00-08:00"}

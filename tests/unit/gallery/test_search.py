@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candid.gallery.catalog import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import GallerySearch

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candid.errors import DependencyUnavailable
-from candid.gallery.catalog import Booking, BookingState, Catalog, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.catalog import Catalog
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import MAX_K, Entry, Filter, Nearest, Neighbour, Partition, Template
 from candid.gallery.search import Found, GallerySearch

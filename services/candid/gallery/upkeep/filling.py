@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from candid.gallery.catalog import Booking, PhotoState
+from candid.gallery.booking import Booking, PhotoState
 from candid.gallery.hints import ROOM, Hints
 from candid.gallery.index import VectorIndex
 from candid.gallery.photos import PhotoKey

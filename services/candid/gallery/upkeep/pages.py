@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from candid import aws
 from candid.aws import dependency
-from candid.gallery.catalog import booking_ref
+from candid.gallery.items import booking_ref
 from candid.tables import Item
 
 PAGE_ITEMS: Final = 250

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
-from candid.gallery.catalog import GONE_STATES, Booking, Catalog, Photo, PhotoState
+from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
+from candid.gallery.catalog import Catalog
 from candid.gallery.index import Partition, VectorIndex
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep.pages import bookings_with

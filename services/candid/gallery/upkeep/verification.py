@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from candid import storage
-from candid.gallery.catalog import GONE_STATES, Booking, BookingState, Photo, PhotoState
+from candid.gallery.booking import GONE_STATES, Booking, BookingState, Photo, PhotoState
 from candid.gallery.hints import ROOM, Hints
 from candid.gallery.index import Label, VectorIndex
 from candid.gallery.indexes import Indexes

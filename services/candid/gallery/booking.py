@@ -1,0 +1,125 @@
+"""Bookings and their photos, as records. What the gallery table holds of them: ``items``; reads and writes: ``catalog``."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from candid.gallery.photos import PhotoKey
+
+MAX_PHOTOS: Final = 8
+"""Of one booking."""
+
+
+class View(enum.StrEnum):
+    """What a booking photo shows (ANSI/NIST-ITL Type-10 calls it the subject's pose)."""
+
+    FRONTAL = "frontal"
+    LEFT_PROFILE = "left_profile"
+    RIGHT_PROFILE = "right_profile"
+    OTHER = "other"
+
+
+class Disposition(enum.StrEnum):
+    """How a booking ended."""
+
+    PENDING = "pending"
+    NOT_CHARGED = "not_charged"
+    DISMISSED = "dismissed"
+    ACQUITTED = "acquitted"
+    CONVICTED = "convicted"
+    EXPUNGED = "expunged"
+
+
+class BookingState(enum.StrEnum):
+    """Where a booking stands, which follows from its photos. ERASED leaves a record without a person in it."""
+
+    AWAITING_PHOTO = "awaiting_photo"
+    RECEIVED = "received"
+    ENROLLED = "enrolled"
+    REJECTED = "rejected"
+    DELETING = "deleting"
+    ERASED = "erased"
+
+
+GONE_STATES: Final = frozenset({BookingState.DELETING, BookingState.ERASED})
+
+
+class PhotoState(enum.StrEnum):
+    """Where a photo stands. REMOVED: it was enrolled or rejected, and somebody deleted the object."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    RECEIVED = "received"
+    ENROLLED = "enrolled"
+    REJECTED = "rejected"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
+    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed;
+    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the request
+    (or event) that announced it."""
+
+    photo_id: str
+    view: View
+    state: PhotoState
+    content_type: str | None = None
+    expected_sha256: str | None = None
+    sha256: str | None = None
+    version_id: str | None = None
+    model: str | None = None
+    face_id: str | None = None
+    face_ids: frozenset[str] = frozenset()
+    reason: str | None = None
+    sentence: str | None = None
+    reasons: Sequence[Mapping[str, Any]] = ()
+    quality: Mapping[str, Any] | None = None
+    announced: bool = False
+    sequencer: str | None = None
+    updated_at: datetime | None = None
+    held_until: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """An arrest's record. Number, subject and date are None for photos that were dropped without their fields."""
+
+    agency: str
+    collection: str
+    booking_id: str
+    booking_number: str | None
+    subject_id: str | None
+    booked_at: datetime | None
+    state: BookingState
+    created_at: datetime
+    disposition: Disposition = Disposition.PENDING
+    fields: Mapping[str, str] = field(default_factory=dict)
+    photos: tuple[Photo, ...] = ()
+    revision: int = 0
+    change: str | None = None
+    changed_at: datetime | None = None
+    change_request_id: str | None = None
+
+    def key_of(self, photo_id: str) -> PhotoKey:
+        """Where the photo lies."""
+        return PhotoKey(self.agency, self.collection, self.booking_id, photo_id)
+
+    def photo(self, photo_id: str) -> Photo | None:
+        """The photo with this id, if the booking has it."""
+        return next((photo for photo in self.photos if photo.photo_id == photo_id), None)
+
+
+def state_of(photos: Sequence[Photo]) -> BookingState:
+    """A booking's state by its photos: searchable beats waiting beats rejected."""
+    states = {photo.state for photo in photos}
+    if PhotoState.ENROLLED in states:
+        return BookingState.ENROLLED
+    if PhotoState.RECEIVED in states:
+        return BookingState.RECEIVED
+    return BookingState.REJECTED if PhotoState.REJECTED in states else BookingState.AWAITING_PHOTO
