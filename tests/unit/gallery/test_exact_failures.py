@@ -154,6 +154,41 @@ def test_a_label_or_an_agency_that_another_byte_makes_another_is_found_out(text:
         answers(two)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE part SET agency = 'lakesidf' WHERE part = 1",
+        "DELETE FROM part WHERE part = 1",
+        "UPDATE block SET part = 9 WHERE block = 1",
+        "UPDATE block SET used = used - 1 WHERE block = 1",
+    ],
+)
+@pytest.mark.parametrize("call", ["upsert", "relabel", "delete", "drop", "get", "count"])
+def test_no_call_takes_damage_for_what_is_so_or_seals_it(call: str, damage: str, two: Path) -> None:
+    index = ExactIndex(two, DIMENSION, "test")
+    try:
+        index.search([BOOKINGS], unit(1, DIMENSION), 5)
+        other = sqlite3.connect(two)
+        other.execute(damage)
+        other.commit()
+        other.close()
+        one = entry(600, dimension=DIMENSION)
+        calls = {
+            "upsert": lambda: index.upsert([one]),
+            "relabel": lambda: index.relabel(BOOKINGS, [one.id], subject_id="another", booked_at=one.booked_at),
+            "delete": lambda: index.delete(BOOKINGS, [one.id]),
+            "drop": lambda: index.drop(BOOKINGS),
+            "get": lambda: index.get(BOOKINGS, [one.id]),
+            "count": lambda: index.count(BOOKINGS),
+        }
+        with pytest.raises(IndexDamaged):
+            calls[call]()
+        with pytest.raises(IndexDamaged):
+            index.check()
+    finally:
+        index.close()
+
+
 def test_a_look_at_the_whole_file_finds_what_no_search_has_come_by(two: Path) -> None:
     held = two.read_bytes()
     piece = unit(700, DIMENSION).tobytes()[:64]

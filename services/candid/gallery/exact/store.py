@@ -80,12 +80,19 @@ def block_changes(db: sqlite3.Connection, part: int) -> dict[int, int]:
 
 
 def part_of(db: sqlite3.Connection, partition: Partition) -> int | None:
-    """The number of a partition, or None where nothing was ever written to it or it was dropped."""
+    """The number of a partition, or None where nothing was ever written to it or it was dropped.
+
+    Raises ``IndexDamaged`` where the file's partitions or the blocks of this one are not as they were sealed: every call but a
+    search begins here, and one that wrote would seal the damage as if it were right."""
+    seal.check_file(db)
     row = db.execute(
         "SELECT part FROM part WHERE agency = ? AND collection = ? AND kind = ?",
         (partition.agency, partition.collection, partition.kind.value),
     ).fetchone()
-    return None if row is None else int(row[0])
+    if row is None:
+        return None
+    seal.check_part(db, row[0])
+    return int(row[0])
 
 
 def count(db: sqlite3.Connection, part: int) -> int:
@@ -145,12 +152,14 @@ def scan(db: sqlite3.Connection, after: int, limit: int, dimension: int) -> Scan
 
 def upsert(db: sqlite3.Connection, given: Sequence[Entry], dimension: int) -> bool:
     """Write entries whose templates are checked. Returns whether any of them was there, so that bytes were overwritten."""
+    # Found before anything changes, since a change breaks the seals until the end.
+    parts = {partition: part_of(db, partition) for partition in dict.fromkeys(entry.partition for entry in given)}
     change = _next_change(db)
     overwritten = False
     last = {(entry.partition, entry.id): entry for entry in given}
-    for partition in dict.fromkeys(entry.partition for entry in given):
+    for partition, known in parts.items():
         group = {identity: entry for (where, identity), entry in last.items() if where == partition}
-        part = _part_to_write(db, partition, change)
+        part = _new_part(db, partition, change) if known is None else known
         places = _places(db, part, list(group))
         overwritten = overwritten or bool(places)
         fresh = [identity for identity in group if identity not in places]
@@ -227,15 +236,12 @@ def _mark(db: sqlite3.Connection, block: int, more: int, change: int) -> None:
     db.execute("UPDATE part SET change = ? WHERE part = (SELECT part FROM block WHERE block = ?)", (change, block))
 
 
-def _part_to_write(db: sqlite3.Connection, partition: Partition, change: int) -> int:
-    part = part_of(db, partition)
-    if part is None:
-        part = _insert(
-            db,
-            "INSERT INTO part (agency, collection, kind, change, seal) VALUES (?, ?, ?, ?, 0)",
-            (partition.agency, partition.collection, partition.kind.value, change),
-        )
-    return part
+def _new_part(db: sqlite3.Connection, partition: Partition, change: int) -> int:
+    return _insert(
+        db,
+        "INSERT INTO part (agency, collection, kind, change, seal) VALUES (?, ?, ?, ?, 0)",
+        (partition.agency, partition.collection, partition.kind.value, change),
+    )
 
 
 def _label(db: sqlite3.Connection, part: int, known: Mapping[int, Known]) -> None:
