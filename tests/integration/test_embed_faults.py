@@ -286,6 +286,41 @@ def test_a_face_that_is_written_after_its_photo_was_replaced_goes_again(other: s
         assert not [item for item in here.items() if "lease_owner" in item]
 
 
+@pytest.mark.parametrize("late", ["written", "taken out"])
+def test_what_a_late_worker_did_is_put_right_also_when_another_holds_the_photo_for_long(
+    late: str, tmp_path: Path
+) -> None:
+    with station(tmp_path) as here:
+        key = enrolled(here)
+        here.put(key, portrait("person_b_1"))
+        event = photo_batch(object_created(str(key)))
+
+        def made_another_and_held() -> None:
+            with ten_minutes_ahead(here):
+                here.put(key, portrait("impostor_1" if late == "written" else "person_a_1"))
+                assert here.arrive(key) == []
+                # And once more, by a worker that is killed while it has the photo.
+                here.wire.hooks["index.get"] = _die
+                with pytest.raises(Killed):
+                    here.arrive(key)
+                here.wire.hooks.clear()
+
+        here.wire.hooks[{"written": "index.upsert", "taken out": "index.delete"}[late]] = made_another_and_held
+        assert len(here.invoke(event)) == 1, "held"
+        assert here.photo(key).late, "what `candid index verify` calls open"
+        here.clock.moment += 600
+        here.lease_ends()
+        assert here.invoke(event) == []
+        photo = here.photo(key)
+        assert (photo.face_ids, photo.late) == ({photo.face_id}, frozenset())
+        assert here.count() == 1
+        every_template_is_known_to_the_table(here, key)
+
+
+def _die() -> None:
+    raise Killed
+
+
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_face_that_is_taken_out_after_it_became_the_photos_again_is_put_back(removed: bool, tmp_path: Path) -> None:
     with station(tmp_path) as here:

@@ -61,9 +61,10 @@ class PhotoState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
-    hold for it, ``face_id`` the one that it should hold; ``sequencer`` is the newest hint that the record has followed;
-    ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the request
-    (or event) that announced it."""
+    hold for it, ``face_id`` the one that it should hold; ``late`` are ids of faces that a worker wrote or erased after its lease
+    was over, so that the index may hold them or not, whatever the rest says; ``sequencer`` is the newest hint that the record has
+    followed; ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the
+    request (or event) that announced it."""
 
     photo_id: str
     view: View
@@ -75,6 +76,7 @@ class Photo:
     model: str | None = None
     face_id: str | None = None
     face_ids: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
     reason: str | None = None
     sentence: str | None = None
     reasons: Sequence[Mapping[str, Any]] = ()

@@ -12,8 +12,8 @@ A hint (an S3 event, a change note) never says what is so; it says where to look
 6. the row is announced, covers the hint's sequencer, and the lease goes back.
 
 Leases go by clocks, and the index knows none: a worker that another, whose clock is ahead, took for dead can write a face, or
-erase one, when that one is done. It learns it at step 4, and puts right what it touched, with the lease in its hands again
-(``late``).
+erase one, when that one is done. It learns it at step 4, and notes in the row what it touched (``Photo.late``), which whoever
+has the lease next puts right: it does, unless another is quicker.
 
 A kill between any two leaves a row that is not announced and a lease that ends; the next delivery does what is left. Of a photo
 that stands as it should (same bytes, version and model, its face in the index) only 5 and 6 are done, if they are open.
@@ -102,14 +102,12 @@ class Enrolment:
                     continue
                 booking, photo = found
                 correlation.follow(photo.request_id)
-                if not late and self._covers(photo, sequencer):
+                if self._covers(photo, sequencer):
                     return Outcome(Kind.UNCHANGED, milliseconds=watch.milliseconds)
                 expected = str(key.face_id(photo.expected_sha256, 0)) if photo.expected_sha256 else None
                 lease = self.progress.take(key, photo, owner, until, face_id=expected)
             if lease is None:
                 continue
-            if late:
-                lease = replace(lease, photo=replace(lease.photo, face_ids=lease.photo.face_ids | late))
             try:
                 with suppress(RecordMoved), self._holding(lease):
                     kind, stands = self._conform(booking, lease, watch)
@@ -120,6 +118,9 @@ class Enrolment:
             except LeaseLost:
                 if not lease.touched:
                     raise
+                if not self.progress.note_late(key, lease.touched):
+                    # The booking is erased, and nothing is ever enrolled for it again.
+                    self._take_out(key, lease.touched)
             late |= lease.touched
         raise PhotoBusy("Another worker holds the photo.")
 
@@ -129,6 +130,7 @@ class Enrolment:
             and photo.sequencer is not None
             and not events.is_newer(sequencer, photo.sequencer)
             and photo.announced
+            and not photo.late
             and (photo.model == self.indexes.serving().engine.card.id or photo.state is PhotoState.REMOVED)
         )
 
@@ -166,7 +168,7 @@ class Enrolment:
             with watch.part("read"):
                 stored = storage.read_current(self.bucket, str(key))
         except ImageTooLarge as refusal:
-            if photo.state is PhotoState.REJECTED and photo.sha256 is None and not photo.face_ids:
+            if photo.state is PhotoState.REJECTED and photo.sha256 is None and not photo.face_ids | photo.late:
                 return Kind.UNCHANGED, photo
             unread = replace(blank, sha256=None, version_id=None, model=model)
             return self._settle(booking, lease, unread, Rejection.of(refusal), written, watch)
@@ -194,6 +196,8 @@ class Enrolment:
         watch: Stopwatch,
     ) -> bool:
         """Whether row and indexes are as this object makes them; an open announcement aside."""
+        if photo.late:
+            return False
         if (photo.sha256, photo.version_id, photo.model) != (
             digest,
             stored.version_id,
@@ -270,7 +274,7 @@ class Enrolment:
     ) -> tuple[Kind, Photo]:
         """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
         partition = Partition(booking.agency, booking.collection)
-        stale = _ids(lease.photo.face_ids - photo.face_ids)
+        stale = _ids((lease.photo.face_ids | lease.photo.late) - photo.face_ids)
         known = (lease.photo.face_id, lease.photo.model) == (photo.face_id, photo.model)
         labels: tuple[str | None, datetime | None] | None = None
         for _ in range(_MOST_MOVES):

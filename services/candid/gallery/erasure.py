@@ -87,7 +87,7 @@ class Erasure:
 
     def _erase(self, booking: Booking, owner: str) -> None:
         partition = Partition(booking.agency, booking.collection)
-        ids = [uuid.UUID(face) for photo in booking.photos for face in sorted(photo.face_ids)]
+        ids = [uuid.UUID(face) for photo in booking.photos for face in sorted(photo.face_ids | photo.late)]
         strays = self.strays.of_booking(booking.agency, booking.booking_id)
         prefixes = {f"{booking.agency}/{booking.collection}/{booking.booking_id}/"}
         prefixes |= {stray.booking_prefix for stray in strays}

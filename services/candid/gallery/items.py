@@ -137,6 +137,7 @@ def photo_of(item: Item) -> Photo:
         model=item.get("model"),
         face_id=item.get("face_id"),
         face_ids=frozenset(item.get("face_ids", ())),
+        late=frozenset(item.get("late", ())),
         reason=item.get("reason"),
         sentence=item.get("sentence"),
         reasons=item.get("reasons", ()),

@@ -271,7 +271,7 @@ def _lying(bucket: str, booking: Booking) -> dict[str, storage.Version]:
 
 def _is_open(photo: Photo) -> bool:
     """Whether enrolment began something and did not end it."""
-    if photo.state is PhotoState.RECEIVED:
+    if photo.state is PhotoState.RECEIVED or photo.late:
         return True
     if photo.state is PhotoState.ENROLLED:
         return not photo.announced or photo.face_ids != {photo.face_id}
