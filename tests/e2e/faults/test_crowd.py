@@ -21,7 +21,7 @@ from candid.cli.api import Api
 from tests.conftest import MEASURED, counted
 from tests.contract.events import photo_batch
 from tests.e2e.conftest import INDEXES
-from tests.e2e.faults.scene import SITE
+from tests.e2e.faults.scene import SITE, unfinished
 from tests.e2e.faults.weather import Fault, Weather, weather
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.stack import BOOKED_AT, Stack, eventually
@@ -176,6 +176,7 @@ def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
     assert set(states) <= {"enrolled", "rejected"}, states
     assert search(api, "person_a_2.jpg").gallery_size == states["enrolled"]
     assert states["enrolled"] > 0.9 * PHOTOS
+    assert unfinished(stack, name) == {}
     ran = operate(stack, "verify")
     assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
     assert min(seen["workers killed"], sky.befallen.total()) > 0

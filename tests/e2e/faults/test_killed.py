@@ -16,7 +16,7 @@ from candid.gallery.progress import LEASE_MARGIN_SECONDS
 from tests.conftest import MEASURED
 from tests.contract.events import change_batch
 from tests.e2e.conftest import INDEXES
-from tests.e2e.faults.scene import SITE, Scene, own, state
+from tests.e2e.faults.scene import SITE, Scene, own, state, unfinished
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.stack import Stack
 from tests.e2e.test_operating import operate
@@ -107,6 +107,7 @@ def test_a_worker_killed_between_any_two_writes_leaves_nothing_that_the_next_del
     subjects = {scene.api.booking(one).subject_id for one, ends in expected.items() if ends == "enrolled"}
     assert subjects == {"somebody", "corrected"}
     assert search(scene.api, "person_a_2.jpg").gallery_size == list(expected.values()).count("enrolled")
+    assert unfinished(stack, scene.agency) == {}
     ran = operate(stack, "verify")
     assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
     record_property(

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import MEASURED, counted
 from tests.contract.openapi import conforms
 from tests.e2e.conftest import INDEXES
-from tests.e2e.faults.scene import SITE, Scene, own, state
+from tests.e2e.faults.scene import SITE, Scene, own, state, unfinished
 from tests.e2e.faults.weather import Fault, Weather, weather
 from tests.e2e.functions import Functions, unheard
 from tests.e2e.stack import BOOKED_AT, Stack
@@ -102,6 +102,7 @@ def test_while_a_store_fails_answers_say_try_again_and_afterwards_all_is_whole(
         workers.end()
     assert {booking_id: state(scene, booking_id) for booking_id in expected} == expected
     assert search(scene.api, "person_a_2.jpg").gallery_size == len(expected)
+    assert unfinished(stack, scene.agency) == {}
     ran = operate(stack, "verify")
     assert (ran.code, "Table, index and bucket agree." in ran.out) == (0, True), ran.out
     assert answered[503] >= 4
