@@ -107,6 +107,12 @@ def test_a_wrong_member_is_named_with_what_it_must_be(
     assert str(refused.value).startswith(f"The request is not valid: {field}: {problem}. Correct it")
 
 
+def test_a_list_with_a_wrong_entry_is_not_said_to_be_too_short_as_well() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        validate(BOOKING | {"photos": [{"content_type": "image/gif"}]}, BookingRequest)
+    assert [one["field"] for one in refused.value.members["fields"]] == ["photos.0.content_type"]
+
+
 ODD = [
     *(None, True, -1, 1.5, float("inf"), 10**400, "", "x", "\ud800", "x" * 9_999, [], {}),
     *("2026-02-30T10:00:00Z", "2026-01-01T25:00:00Z", "2026-01-01T10:00:00+99:00", "0000-01-01T00:00:00Z"),

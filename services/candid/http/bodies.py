@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from candid.errors import InvalidRequest, UnsupportedMediaType
 from candid.http.faults import fault
@@ -58,13 +60,20 @@ def validate(value: Any, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = [fault(one) for one in error.errors(include_url=False, include_input=False)[:20]]
+        fields = [fault(one) for one in _apart(error.errors(include_url=False, include_input=False))[:20]]
     first = fields[0]
     raise InvalidRequest(
         f"The request is not valid: {first['field']}: {first['problem']}. "
         "Correct it and send it again; the API's document says what each member takes.",
         fields=fields,
     )
+
+
+def _apart(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what is but the echo of another: pydantic counts the good entries of a list, so that one with a wrong entry is too
+    short as well, whatever its length."""
+    around = {one["loc"][:depth] for one in errors for depth in range(len(one["loc"]))}
+    return [one for one in errors if one["type"] != "too_short" or one["loc"] not in around]
 
 
 def _no_constant(_: str) -> NoReturn:
