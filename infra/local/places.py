@@ -122,18 +122,22 @@ def read(environ: Mapping[str, str]) -> Places:
     """The places that ``environ`` names. Raises ``LocalError`` with the variable that is wrong."""
     home = Path(environ.get("CANDID_HOME") or CHECKOUT / ".candid").absolute()
     own = CHECKOUT / ".candid"
+    aws_port, faces_port = _port(environ, "CANDID_AWS_PORT", 4566), _port(environ, "CANDID_FACES_PORT", 4567)
+    foreign_aws = (environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
+    if aws_port == faces_port and not foreign_aws:
+        raise LocalError(f"CANDID_AWS_PORT and CANDID_FACES_PORT are both {aws_port}. Give each a port of its own.")
     model = environ.get("MODEL") or "sface"
     return Places(
         home=home,
-        aws_port=_port(environ, "CANDID_AWS_PORT", 4566),
-        faces_port=_port(environ, "CANDID_FACES_PORT", 4567),
+        aws_port=aws_port,
+        faces_port=faces_port,
         opensearch_port=_number(environ, "CANDID_OPENSEARCH_PORT", 9200, 1, 65_435),
         model=model,
         index_kind=_one_of(environ, "INDEX", EMBEDDED, OPENSEARCH) or EMBEDDED,
         models=Path(environ.get("CANDID_MODELS") or own / "models").absolute(),
         samples=own / "samples",
         deepface=Path(environ.get("DEEPFACE_HOME") or own / "deepface").absolute(),
-        foreign_aws=(environ.get("AWS_ENDPOINT_URL") or "").rstrip("/"),
+        foreign_aws=foreign_aws,
         foreign_opensearch=(environ.get("OPENSEARCH_URL") or "").rstrip("/"),
         opensearch_major=int(_one_of(environ, "OPENSEARCH", "2", "3") or 0) or None,
         opensearch_heap=_heap(environ),

@@ -33,6 +33,13 @@ def test_a_port_that_is_none_is_named_with_its_variable(value: str) -> None:
         places.read({"CANDID_FACES_PORT": value})
 
 
+def test_two_processes_do_not_share_a_port() -> None:
+    with pytest.raises(LocalError, match="CANDID_AWS_PORT and CANDID_FACES_PORT are both 4567"):
+        places.read({"CANDID_AWS_PORT": "4567"})
+    # A local AWS of somebody else's has its own address.
+    assert places.read({"CANDID_AWS_PORT": "4567", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).faces_port == 4567
+
+
 def test_empty_variables_are_as_good_as_none() -> None:
     read = places.read({"CANDID_AWS_PORT": "", "MODEL": "", "AWS_ENDPOINT_URL": "", "CANDID_HOME": ""})
     assert (read.aws_port, read.faces_port, read.model, read.foreign_aws) == (4566, 4567, "sface", "")
