@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from candid.cli import config
 from candid.cli.problems import Busy, NotConfigured, NotThere, Refused, Unreachable, from_document
@@ -63,7 +64,7 @@ class Operators:
 
     def invoke(self, function: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of the stack's ``function``. Raises as ``carry_out``, ``NotThere`` where the stack has none of that name."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
         name = f"{self.stack}-{function}"
         try:
@@ -72,6 +73,9 @@ class Operators:
         except ClientError as error:
             raise _refusal(error.response, name) from None
         except (BotoCoreError, ValueError) as error:
+            address = str(self.client.meta.endpoint_url)
+            if isinstance(error, EndpointConnectionError) and urlsplit(address).hostname in {"127.0.0.1", "localhost"}:
+                raise Unreachable(f"The local stack does not answer at {address}. Start it with `make run`.") from None
             raise Unreachable(
                 f"AWS's Lambda can't be asked for {name} ({type(error).__name__}). Check the network, the Region and the "
                 "credentials."
