@@ -49,6 +49,8 @@ def probe_face(faces: Sequence[Detection], choice: Choice) -> Detection:
         )
     if isinstance(choice, int):
         if not 0 <= choice < len(faces):
+            if len(faces) == 1:
+                raise InvalidRequest("The image shows one face, whose index is 0. Name that one.")
             raise InvalidRequest(
                 f"The image shows {len(faces)} faces; indexes run from 0 to {len(faces) - 1}. Name one of these."
             )

@@ -154,6 +154,8 @@ def test_the_probes_face_is_the_one_that_the_caller_names() -> None:
         probe_face(faces, "only")
     assert probe_face(faces, "largest") is faces[0]
     assert probe_face(faces, 1) is faces[1]
+    with pytest.raises(InvalidRequest, match=r"^The image shows one face, whose index is 0\."):
+        probe_face(faces[:1], 1)
     for index in (2, -1):
         with pytest.raises(InvalidRequest, match="0 to 1"):
             probe_face(faces, index)
