@@ -26,7 +26,8 @@ from candid.listing import Listing
 from candid.tables import Item, cancelled_by, from_item, key, moment, now, timestamp, to_item
 
 NOT_THERE: Final = (
-    "There is no such agency, or none whose collection you may read. See GET /v1/shares for what you may."
+    "There is no such agency, or none whose collection you may read. "
+    "See GET /v1/shares?direction=received for what you may."
 )
 NO_SUCH_SHARE: Final = "There is no such share, or it is not one that you gave. Look it up with GET /v1/shares."
 
