@@ -23,7 +23,7 @@ def searches(enrolled: Search, stranger: Search) -> None:
     out = console()
     _search(out, "Search 1: another photo of a person whom Lakeside has booked", enrolled)
     _search(out, "Search 2: a person whom Lakeside has never booked", stranger)
-    out.print(f"({RIDGEPORT} has booked that person; agencies never see each other's galleries.)", style="dim")
+    out.print(f"({RIDGEPORT} has booked that person; an agency's gallery is its own until it shares it.)", style="dim")
 
 
 def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: bool) -> None:
