@@ -31,7 +31,7 @@ def verifier() -> TokenVerifier:
     return TokenVerifier(told().token_issuer, told().token_audience, told().token_jwks_url)
 
 
-@tracer.capture_lambda_handler(capture_response=False)
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The policy for a token. ``Exception("Unauthorized")`` is how API Gateway is told to answer 401.

@@ -147,7 +147,7 @@ def _shown(case: Case) -> dict[str, Any]:
     )
 
 
-@edge.tracer.capture_lambda_handler(capture_response=False)
+@edge.tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @edge.metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the gateway."""

@@ -225,7 +225,7 @@ def revoke_share(share_id: str) -> Answer:
     return edge.json(HTTPStatus.OK, answers.share(work().sharing.revoke(who, identifier(share_id, NO_SUCH_SHARE))))
 
 
-@edge.tracer.capture_lambda_handler(capture_response=False)
+@edge.tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @edge.metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the gateway."""

@@ -104,7 +104,7 @@ def detect() -> Answer:
     return edge.json(HTTPStatus.OK, work().examination.detect(image_bytes(asked.image)))
 
 
-@edge.tracer.capture_lambda_handler(capture_response=False)
+@edge.tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @edge.metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the gateway."""
