@@ -29,6 +29,7 @@ Pixels = NDArray[np.uint8]
 MAX_BYTES: Final = 15 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
 MIN_SIDE: Final = 32
+_STRIP_ROWS: Final = 256
 _BACKDROP: Final = (255, 255, 255)
 _TYPES: Final = {
     "JPEG": "image/jpeg",
@@ -74,12 +75,11 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            rgb = np.asarray(_to_rgb(upright))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_bgr(image)
     except Exception as error:
         # Decoders fail in many ways (OSError, SyntaxError, struct.error, …) and their texts can quote the file.
         raise ImageUnreadable("The image is damaged or cut off. Export it again.") from _nameless(error)
-    return np.ascontiguousarray(rgb[:, :, ::-1])
 
 
 def content_type(data: bytes) -> str | None:
@@ -112,6 +112,16 @@ def _has_its_end(data: bytes) -> bool:
     OpenJPEG reads what is cut off behind its headers as an even grey."""
     start_of_data = data.find(b"\xff\x93")
     return start_of_data >= 0 and data.find(b"\xff\xd9", start_of_data) >= 0
+
+
+def _to_bgr(image: Image.Image) -> Pixels:
+    """Strip by strip: each step from one mode to another would otherwise take the whole picture's memory once more."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP_ROWS):
+        strip = image.crop((0, top, width, min(top + _STRIP_ROWS, height)))
+        pixels[top : top + _STRIP_ROWS] = np.asarray(_to_rgb(strip))[:, :, ::-1]
+    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
