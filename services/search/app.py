@@ -84,7 +84,7 @@ def _asked() -> tuple[SearchRequest, bytes]:
         parts = multipart.parse(edge.header("Content-Type") or "", raw(event), ("request", "probe"))
         asked = validate(load_json(parts["request"]), SearchMembers).to_domain(parts["probe"])
         return asked, parts["request"] + b"\0" + parts["probe"]
-    return parse_json(event, SearchBody).with_probe(), raw(event)
+    return parse_json(event, SearchBody, or_form=True).with_probe(), raw(event)
 
 
 @edge.api.post("/v1/comparisons")

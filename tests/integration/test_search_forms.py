@@ -87,6 +87,15 @@ def test_a_form_over_the_limit_is_refused_before_it_is_parsed(made: Gallery, mem
     )
 
 
+def test_a_body_that_is_neither_json_nor_a_form_is_told_of_both(made: Gallery, members: bytes) -> None:
+    answer = made.search("POST", "/v1/searches", raw=members, content_type="text/plain")
+    assert (answer.status, answer.body["detail"]) == (
+        415,
+        "The body is not said to be JSON. Send JSON, with Content-Type: application/json. "
+        "Or send a form, as multipart/form-data.",
+    )
+
+
 def test_an_empty_probe_is_no_image(made: Gallery, members: bytes) -> None:
     assert send(made, form(('name="request"', members), ('name="probe"; filename="p.jpg"', b""))).status in {415, 422}
 

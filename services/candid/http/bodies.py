@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -38,10 +38,14 @@ def media_type(event: APIGatewayProxyEvent) -> str:
     return (headers.get("content-type") or "").split(";")[0].strip().lower()
 
 
-def parse_json(event: APIGatewayProxyEvent, model: type[Model]) -> Model:
-    """The JSON body as ``model``. Raises ``UnsupportedMediaType`` or ``InvalidRequest`` with each wrong member named."""
+def parse_json(event: APIGatewayProxyEvent, model: type[Model], *, or_form: bool = False) -> Model:
+    """The JSON body as ``model``. Raises ``UnsupportedMediaType`` or ``InvalidRequest`` with each wrong member named. With
+    ``or_form`` the caller reads multipart/form-data itself."""
     if media_type(event) != "application/json":
-        raise UnsupportedMediaType("The body is not said to be JSON. Send JSON, with Content-Type: application/json.")
+        form = " Or send a form, as multipart/form-data." if or_form else ""
+        raise UnsupportedMediaType(
+            f"The body is not said to be JSON. Send JSON, with Content-Type: application/json.{form}"
+        )
     return validate(load_json(raw(event)), model)
 
 
@@ -60,7 +64,8 @@ def validate(value: Any, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        fields = [fault(one) for one in _apart(error.errors(include_url=False, include_input=False))[:20]]
+        found = _apart(error.errors(include_url=False, include_input=False))
+        fields = _together(fault(one) for one in found)[:20]
     first = fields[0]
     raise InvalidRequest(
         f"The request is not valid: {first['field']}: {first['problem']}. "
@@ -74,6 +79,14 @@ def _apart(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     short as well, whatever its length."""
     around = {one["loc"][:depth] for one in errors for depth in range(len(one["loc"]))}
     return [one for one in errors if one["type"] != "too_short" or one["loc"] not in around]
+
+
+def _together(faults: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """One for each member: of one that may be of several kinds, pydantic says of each why it is not that."""
+    problems: dict[str, list[str]] = {}
+    for one in faults:
+        problems.setdefault(one["field"], []).append(one["problem"])
+    return [{"field": field, "problem": ", or ".join(dict.fromkeys(several))} for field, several in problems.items()]
 
 
 def _no_constant(_: str) -> NoReturn:
