@@ -28,6 +28,8 @@ METHODS: Final = ("get", "put", "post", "delete", "patch")
 INTEGRATION_MILLISECONDS: Final = 29_000
 """API Gateway's own limit, and the time-out of the function that answers slowest."""
 AUTHORIZER_CACHE_SECONDS: Final = 300
+AUTHORIZATION: Final = "^[Bb][Ee][Aa][Rr][Ee][Rr] .+$"
+"""What the header must look like for the authorizer to be asked: a scheme's name is in either case (RFC 9110, 11.1)."""
 API_KEY: Final = {"agency_key": []}
 """Each method wants an API key as well, which the authorizer names and no caller sends: an agency's, of the usage plan."""
 
@@ -182,7 +184,7 @@ def _authorizer() -> Document:
             "authorizerUri": function_arn_of("authorizer"),
             "authorizerResultTtlInSeconds": AUTHORIZER_CACHE_SECONDS,
             # What does not look like a bearer token is refused without asking the authorizer.
-            "identityValidationExpression": "^Bearer .+$",
+            "identityValidationExpression": AUTHORIZATION,
         },
     }
 

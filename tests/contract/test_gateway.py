@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,9 +143,17 @@ def test_everybody_is_asked_for_a_token_which_the_authorizer_checks() -> None:
     authorizer = scheme["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "token"
     assert authorizer["authorizerResultTtlInSeconds"] == 300
-    assert authorizer["identityValidationExpression"] == "^Bearer .+$"
+    assert authorizer["identityValidationExpression"] == gateway.AUTHORIZATION
     assert "${AuthorizerFunction.Arn}" in authorizer["authorizerUri"]["Fn::Sub"]
     assert all({"token": []} in operation["security"] for operation in _operations(IMPORTED).values())
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [("Bearer a.b", True), ("bearer a.b", True), ("Bearer ", False), ("Basic a.b", False), ("No Bearer a.b", False)],
+)
+def test_a_scheme_is_a_bearer_token_s_in_either_case(header: str, asked: bool) -> None:
+    assert bool(re.search(gateway.AUTHORIZATION, header)) == asked
 
 
 def test_binary_bodies_are_declared_alike_in_the_document_and_in_the_template() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from infra.api.gateway import BINARY_MEDIA_TYPES
+from infra.api.gateway import AUTHORIZATION, BINARY_MEDIA_TYPES
 from infra.api.refusals import gateway_responses
 
 from authorizer import app as authorizer_app
@@ -54,7 +54,7 @@ class Front:
             if name.startswith("HTTP_") or name in {"CONTENT_TYPE"}
         }
         token = headers.get("Authorization", "")
-        if not re.fullmatch(r"Bearer .+", token):
+        if not re.fullmatch(AUTHORIZATION, token):
             return self._refused(method, route, "UNAUTHORIZED", request_id)
         try:
             policy = authorizer_app.handler(
