@@ -88,7 +88,12 @@ class Enrolment:
         return Outcome(Kind.REJECTED, strays.KEY_NOT_RECOGNISED)
 
     def reconcile_photo(self, key: PhotoKey, until: float, sequencer: str | None = None) -> Outcome:
-        """Make index and table conform to the current version of the photo under ``key``. Raises as ``reconcile_key``."""
+        """Make index and table conform to the current version of the photo under ``key``. Raises as ``reconcile_key``.
+
+        What a worker did to the index after its lease was over it notes in the row, for whoever has the photo next. Where it is
+        killed before it can, or the table does not answer then, ``candid index verify`` finds the template that is missing or
+        that no row names.
+        """
         watch = Stopwatch()
         owner = str(uuid.uuid4())
         late: set[str] = set()
