@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import time_machine
+
 WRITES = {
     "UpdateItem",
     "PutItem",
@@ -40,9 +42,8 @@ def _told(name: str, default: float) -> float:
 
 
 if (ahead := _told("CLOCK_SECONDS", 0)) != 0:
-    real = time.time
-    # Before anything else has taken hold of it.
-    time.time = lambda: real() + ahead
+    # Before anything else has taken hold of it. Monotonic time goes on as it was, as where a clock is set wrong.
+    time_machine.travel(time.time() + ahead, tick=True).start()
 
 import botocore.client  # noqa: E402
 
