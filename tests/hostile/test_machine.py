@@ -1,7 +1,8 @@
 """Photos come, are replaced and removed, bookings corrected and deleted; their events come late, twice, in any order, or to a
-worker that is killed at any of its calls; and there are searches meanwhile. Whatever happened: once each event has been followed,
-table, index and bucket hold what a model of ten lines holds, a search finds it, and stored searches show what they showed, with
-the photos that were compared unless their booking is deleted. On either index.
+worker that is killed at any of its calls, that finds the photo in another's hand or whose clock is wrong; and there are searches
+meanwhile. Whatever happened: once each event has been followed, table, index and bucket hold what a model of ten lines holds, a
+search finds it, and stored searches show what they showed, with the photos that were compared unless their booking is deleted.
+On either index.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ HERE: Final = Partition(AGENCY, "bookings")
 FACES: Final = ("person_a_1", "person_b_1", "impostor_1")
 NOBODY: Final = "nobody"
 CASE: Final = {"number": "2026-CR-1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"}
+LEASE_SECONDS: Final = 60.0
 DONE: Counter[str] = Counter()
 """What all machines did."""
 
@@ -177,7 +179,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
         """Any event that waits, in whatever order."""
-        self._deliver(self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1))))
+        self._deliver_any(data)
 
     @precondition(lambda self: self.followed)
     @rule(data=st.data())
@@ -200,6 +202,28 @@ class Machine(RuleBasedStateMachine):
         finally:
             wire.kill_before = None
 
+    @precondition(lambda self: self.model.photos)
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        """Another worker takes a photo in hand and is killed there: nobody else has it until the lease is over, and then its
+        event comes again."""
+        key = data.draw(st.sampled_from(list(self.model.photos)))
+        booking = self.here.catalog.get(AGENCY, key.booking_id)
+        if photo := booking and booking.photo(key.photo_id):
+            until = self.here.clock() + LEASE_SECONDS
+            self.here.work.enrolment.progress.take(key, photo, str(uuid.uuid4()), until)
+            self.waiting.append(photo_batch(object_created(str(key))))
+            DONE["held"] += 1
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data(), ahead=st.sampled_from([-600.0, 600.0]))
+    def deliver_where_the_clock_is_wrong(self, data: st.DataObject, ahead: float) -> None:
+        """To a worker that is ten minutes ahead of the others or behind."""
+        self.here.clock.moment += ahead
+        self._deliver_any(data)
+        self.here.clock.moment -= ahead
+        DONE["wrong clocks"] += 1
+
     @precondition(lambda self: len(self.waiting) > 4)
     @rule()
     def settle(self) -> None:
@@ -221,6 +245,9 @@ class Machine(RuleBasedStateMachine):
         self.model.bytes_of[str(key), self.here.put(key, data, self.fields.get(key))] = data
         self.model.photos[key] = face
         self.waiting.append(photo_batch(object_created(str(key))))
+
+    def _deliver_any(self, data: st.DataObject) -> None:
+        self._deliver(self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1))))
 
     def _deliver(self, event: dict[str, Any]) -> None:
         DONE["delivered"] += 1
@@ -330,6 +357,7 @@ def test_whatever_happens_on_the_way_table_index_and_bucket_end_as_the_model(
     record_property(
         MEASURED,
         f"Events in any order, {where}: {DONE['delivered']:,} delivered, {DONE['delivered again']:,} of them again, "
-        f"{DONE['killed']:,} workers killed at a call, {DONE['searched']:,} searches; {DONE['compared']:,} comparisons with the "
-        "model: nothing lost, nothing doubled.",
+        f"{DONE['killed']:,} workers killed at a call, {DONE['held']:,} photos in another's hand, "
+        f"{DONE['wrong clocks']:,} clocks ten minutes off, {DONE['searched']:,} searches; "
+        f"{DONE['compared']:,} comparisons with the model: nothing lost, nothing doubled.",
     )
