@@ -39,6 +39,8 @@ UNLIMITED = (
     "UserFacesPerHour=10000000 AgencyFacesPerHour=10000000 UserRecordsPerHour=10000000 AgencyRecordsPerHour=10000000"
 )
 LIMIT = 20
+FEWEST_SAMPLES = 10
+"""A process that was there for no longer has no slope; the local AWS ends workers that it needs no more."""
 TURNS = 3
 """Alone and with an import by turns, since a machine that others use too is not equally fast all the time."""
 
@@ -79,7 +81,8 @@ def sustained(stack: Stack, told: argparse.Namespace) -> dict[str, Any]:
                 f"  {_line(alone)}\n  {_line(importing)}\n     an import makes it {over_alone(alone, importing)} times"
             )
     rounds = [one for pair in pairs for one in pair]
-    memory = [one for one in watch.memory.values() if len(one.searches) > 10]
+    memory = [one for one in watch.memory.values() if len(one.searches) > FEWEST_SAMPLES]
+    brief = sorted(one.name for one in watch.memory.values() if one not in memory)
     recorded, answered = on_record(api, case_id), sum(one.statuses[SEARCHED] for one in (warming, *rounds))
     oldest = max(waits)
     broken = failures(
@@ -100,6 +103,7 @@ def sustained(stack: Stack, told: argparse.Namespace) -> dict[str, Any]:
         "rounds": [one.as_json() for one in rounds],
         "importing_over_alone": {alone.clients: over_alone(alone, importing) for alone, importing in pairs},
         "memory": [one.as_json() for one in memory],
+        "seen_too_briefly": brief,
         "samples": {one.name: [one.searches, [round(size, 1) for size in one.megabytes]] for one in memory},
         "broken": broken,
     }
@@ -167,6 +171,7 @@ def main() -> int:
         print(
             f"  {one['process']}: {one['first_mb']} to {one['last_mb']} MB, {one['growth_mb_a_thousand']} a thousand searches"
         )
+    print(f"  seen too briefly to judge: {', '.join(report['sustained']['seen_too_briefly']) or 'none'}")
     broken = [*report["sustained"]["broken"], *report["limited"]["broken"]]
     for sentence in broken:
         print(f"BROKEN: {sentence}", file=sys.stderr)
