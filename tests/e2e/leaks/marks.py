@@ -62,7 +62,9 @@ class Marks:
         """Look for a photo's bytes, its pixels, and the template of its face, if it has one."""
         self._bytes(f"bytes of {what}", data)
         image = decode(data)
-        self._bytes(f"pixels of {what}", image[image.shape[0] // 2].tobytes())
+        row = image[image.shape[0] // 2]
+        for order in (row, row[:, ::-1]):  # BGR as Candid has them, and RGB as most others do.
+            self._bytes(f"pixels of {what}", order.tobytes())
         for template in engine().templates(image, [booking_face(image, engine().detect(image))]):
             self._template(f"template of {what}", template)
 
