@@ -76,12 +76,15 @@ class Consumer:
         workers = self._workers(foul)
         while True:
             taken = sqs.receive_message(
-                QueueUrl=queue, MaxNumberOfMessages=5, VisibilityTimeout=VISIBLE_SECONDS, AttributeNames=["All"]
+                QueueUrl=queue,
+                MaxNumberOfMessages=5,
+                VisibilityTimeout=VISIBLE_SECONDS,
+                WaitTimeSeconds=1,  # Lambda would wait for the queue's twenty.
+                AttributeNames=["All"],
             ).get("Messages", [])
             if not taken:
                 if over.is_set():
                     break
-                time.sleep(0.2)
                 continue
             self.seen["delivered"] += len(taken)
             answer = workers.invoke("embed", _batch(taken), seconds=INVOCATION_SECONDS)

@@ -78,7 +78,11 @@ def _taken(stack: Stack, queue: str) -> list[dict[str, Any]]:
     sqs = stack.aws("sqs")
     found: list[dict[str, Any]] = []
     while some := sqs.receive_message(
-        QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+        QueueUrl=queue,
+        MaxNumberOfMessages=10,
+        WaitTimeSeconds=0,
+        MessageAttributeNames=["All"],
+        AttributeNames=["All"],
     ).get("Messages"):
         found += some
         for one in some:
