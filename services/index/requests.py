@@ -6,15 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
+from candid.forms import of_form
 from candid.http import invoked
 from candid.http.invoked import Step
-from candid.http.kinds import CollectionName
+from candid.http.kinds import AgencyName, CollectionName
 
 Shards = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Replicas = Annotated[int, Field(ge=0, le=10, strict=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-AgencyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])$")]
-IndexName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,254}$")]
+IndexName = Annotated[
+    str,
+    of_form(
+        r"[a-z0-9][a-z0-9_.-]{0,254}", "an index's name: 1 to 255 of a-z, 0-9, _, . and -, the first a letter or digit"
+    ),
+]
 
 
 class Status(invoked.Request):

@@ -86,7 +86,8 @@ def test_what_is_no_operation_is_refused_in_a_sentence_without_what_was_sent(emb
     assert "Smith" not in str(told)
     told = embedded.refusal("own", agency="a/../b", collection="x")
     assert told["detail"] == (
-        "The request is not valid at own.agency (string_pattern_mismatch). Correct it and send it again."
+        "The request is not valid: own.agency: must be an agency's name: 2 to 64 of a-z, 0-9 and hyphens, with no hyphen at "
+        "either end. Correct it and send it again."
     )
 
 

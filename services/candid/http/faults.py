@@ -34,6 +34,8 @@ _WORDS: Final = {
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
+    "union_tag_invalid": "must name one of these in {discriminator}: {expected_tags}",
+    "union_tag_not_found": "must have the member {discriminator}",
 }
 """By pydantic's name for the error; what is in braces is the limit that the model sets."""
 
@@ -50,8 +52,11 @@ def fault(error: Mapping[str, Any]) -> dict[str, str]:
             name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit for name, limit in limits
         }
         problem = _WORDS[kind].format_map(whole)
-    else:
+    elif kind == "value_error":
         problem = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    else:
+        # Some of pydantic's own texts quote what was sent.
+        problem = "is not what it must be"
     return {"field": _shown(".".join(place)) or "(body)", "problem": problem}
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest
 from candid.http import problem
+from candid.http.faults import fault
 from candid.settings import SettingsError
 
 Answer = dict[str, Any]
@@ -34,13 +35,12 @@ def read(adapter: TypeAdapter[_R], event: Any) -> _R:
     try:
         return adapter.validate_python(event)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        # The name of a member that there is not is what was sent.
-        known = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
-        where = ".".join(str(part) for part in known) or "the payload"
-        raise InvalidRequest(
-            f"The request is not valid at {where} ({first['type']}). Correct it and send it again."
-        ) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        field, wrong = fault(first).values()
+        if first["type"] == "extra_forbidden":
+            # The name of a member that there is not is what was sent.
+            field, wrong = ".".join(str(part) for part in first["loc"][:-1]) or "(body)", "has a member too many"
+        raise InvalidRequest(f"The request is not valid: {field}: {wrong}. Correct it and send it again.") from None
 
 
 def answered(done: Callable[[], Answer], logger: Logger, request_id: str) -> Answer:
