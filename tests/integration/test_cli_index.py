@@ -127,5 +127,7 @@ def test_without_a_stack_it_says_how_to_name_one(tmp_path: Path, monkeypatch: py
 def test_dropping_asks_first(served: Invoked, tmp_path: Path) -> None:
     assert "CANDID_DEBUG" not in os.environ
     ran = run(tmp_path, "drop", "candid_x_000001")
-    assert (ran.code, served.asked) == (130, [])
-    assert "Delete candid_x_000001 with all its templates?" in ran.err
+    assert (ran.code, served.asked) == (1, [])
+    asked, said = ran.err.strip().splitlines()
+    assert asked.startswith("Delete candid_x_000001 with all its templates?")
+    assert said == "Nothing was deleted. Answer y, or give --yes where nobody can be asked."

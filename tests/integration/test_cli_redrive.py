@@ -79,7 +79,9 @@ def test_wrong_use_is_told_and_nothing_is_asked(served: Invoked, tmp_path: Path)
         ran = run(tmp_path, *arguments)
         assert (ran.code, said in ran.err) == (2, True), ran.err
     assert served.asked == []
-    assert run(tmp_path, "drop", "x", "--reason", "Nobody's.").code == 130
+    ran = run(tmp_path, "drop", "x", "--reason", "Nobody's.")
+    assert (ran.code, "Nothing was deleted." in ran.err) == (1, True)
+    assert served.asked == []
 
 
 def test_a_letter_that_is_gone_is_one_sentence(served: Invoked, tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+from candid.errors import CandidError
 
 _PLAIN_WIDTH: Final = 140
 """Columns where nobody has a terminal: a log keeps whole rows."""
@@ -43,6 +46,20 @@ class Output:
         """The result for a program: one line, the last of stdout; nothing without ``--json``."""
         if self.as_json:
             print_json(result)
+
+
+def ask(question: str) -> None:
+    """Ask on stderr whether to delete something. Raises ``CandidError`` unless somebody is there and says yes; ``typer.Abort``
+    for Ctrl-C."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        print(file=sys.stderr)
+        agreed = False
+    if not agreed:
+        raise CandidError("Nothing was deleted. Answer y, or give --yes where nobody can be asked.")
 
 
 def complain(*parts: RenderableType) -> None:

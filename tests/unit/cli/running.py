@@ -56,7 +56,14 @@ def candid(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = No
     program = [sys.executable, "-c", _WEIGHED] if weighed else _PROGRAM
     command = [*program, *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=180, check=False
+        command,
+        cwd=cwd,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -9,7 +9,7 @@ import typer
 
 from candid.cli.operators import Operators, connect, nothing
 from candid.cli.options import Json, Stack
-from candid.cli.output import Output
+from candid.cli.output import Output, ask
 from candid.cli.problems import NotThere
 from candid.cli.rendering import indexes as rendering
 from candid.errors import CandidError
@@ -119,7 +119,7 @@ def drop(
     """Delete an index that does not serve, with all templates in it. The photos stay."""
     out = Output(as_json=json)
     if not yes:
-        typer.confirm(f"Delete {index} with all its templates?", abort=True, err=True)
+        ask(f"Delete {index} with all its templates?")
     told = connect(stack, out.note).carry_out({"operation": "drop", "index": index}, nothing)
     out.show(f"{index} is deleted.")
     out.finish(told)

@@ -10,7 +10,7 @@ import typer
 
 from candid.cli.operators import Operators, connect, nothing
 from candid.cli.options import Json, Stack
-from candid.cli.output import Output
+from candid.cli.output import Output, ask
 from candid.cli.rendering import redrive as rendering
 
 app = typer.Typer(
@@ -123,7 +123,7 @@ def drop(
         raise typer.BadParameter("Say why, in 3 to 200 characters.", param_hint="'--reason'")
     out = Output(as_json=json)
     if not yes:
-        typer.confirm(f"Drop {len(letters)} dead letter{'s' * (len(letters) > 1)} for good?", abort=True, err=True)
+        ask(f"Drop {len(letters)} dead letter{'s' * (len(letters) > 1)} for good?")
     asked = {"operation": "drop", "letters": letters, "reason": reason}
     told = _carry_out(connect(stack, out.note), asked, out)
     out.show(*rendering.was_dropped(told))
