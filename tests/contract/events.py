@@ -17,8 +17,8 @@ _counter = itertools.count(1)
 
 
 def next_sequencer() -> str:
-    """Greater than all before it."""
-    return f"617F08299329D{next(_counter):03X}"
+    """Greater than all before it, also as a text that is padded on the right."""
+    return f"617F0829{next(_counter):010X}"
 
 
 def object_created(
