@@ -38,6 +38,12 @@ INVOCATION_SECONDS = 9.0
 VISIBLE_SECONDS = 16
 """A message comes again, if nobody said that it is done: a little later than its worker may run."""
 SPELL_SECONDS = 2.0
+FAIR_SECONDS = tries(0, 12)
+"""Between two spells. Ten thousand photos that had no fair weather at all would take a day."""
+FAULT_CHANCE = 0.02 if PHOTOS < 1_000 else 0.002
+"""Of each request, in any weather."""
+BATCHES = 30
+"""So many a worker follows before another takes its place: a disk is full and a clock wrong for a while."""
 VISIBLE, IN_HAND = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 KILL_CHANCE = 0.007 if PHOTOS < 1_000 else 0.0005
 """Of each call, before it and after it: a photo has about twelve."""
@@ -46,16 +52,20 @@ KILL_CHANCE = 0.007 if PHOTOS < 1_000 else 0.0005
 def spells(sky: Weather, chance: random.Random, over: threading.Event) -> None:
     """Fair weather and foul in turns, a service at a time; and a little of everything always."""
     faults = [fault for fault in Fault if fault is not Fault.HANG]
+
+    def now_and_then(_: str) -> Fault | None:
+        return chance.choice(faults) if chance.random() < FAULT_CHANCE else None
+
     while not over.is_set():
         store, worst = chance.choice(["dynamodb", "s3", "sqs", "events", ""]), chance.choice(faults)
 
         def befalls(service: str, store: str = store, worst: Fault = worst) -> Fault | None:
-            if service == store:
-                return worst
-            return chance.choice(faults) if chance.random() < 0.02 else None
+            return worst if service == store else now_and_then(service)
 
         sky.fault = befalls
         over.wait(chance.uniform(0.5, 2) * SPELL_SECONDS)
+        sky.fault = now_and_then
+        over.wait(FAIR_SECONDS)
     sky.fault = lambda _: None
 
 
@@ -73,8 +83,11 @@ class Consumer:
     def work(self, over: threading.Event, foul: bool) -> None:
         """Until nothing is waiting and it is ``over``."""
         sqs, queue = self.stack.aws("sqs"), self.stack.told["outputs"]["PhotosQueueUrl"]
-        workers = self._workers(foul)
+        workers, batches = self._workers(foul), 0
         while True:
+            if batches == BATCHES:
+                workers.end()
+                workers, batches = self._workers(foul), 0
             taken = sqs.receive_message(
                 QueueUrl=queue,
                 MaxNumberOfMessages=5,
@@ -86,6 +99,7 @@ class Consumer:
                 if over.is_set():
                     break
                 continue
+            batches += 1
             self.seen["delivered"] += len(taken)
             answer = workers.invoke("embed", _batch(taken), seconds=INVOCATION_SECONDS)
             if "batchItemFailures" not in answer:
