@@ -91,7 +91,7 @@ class Lines:
         if now < self._next:
             return
         self._next = now + _LINE_EVERY
-        said = f"{count(counts.handled)} of {count(counts.total)} brought in"
+        said = f"{count(counts.handled)} of {count(counts.total)} handled"
         if self._waits:
             said += f", {count(counts.enrolled)} enrolled, {count(counts.rejected.total())} rejected"
         if counts.failed or counts.bad_rows:
@@ -105,7 +105,7 @@ class Lines:
 
 
 class Bars:
-    """One bar for what is brought in, one for what is enrolled or rejected."""
+    """One bar for what is handled, failed or not, one for what is enrolled or rejected."""
 
     def __init__(self, console: Console, *, waits: bool) -> None:
         self._progress = Progress(
@@ -117,9 +117,9 @@ class Bars:
             console=console,
             refresh_per_second=5,
         )
-        self._brought = self._progress.add_task("Brought in", total=None)
+        self._handled = self._progress.add_task("Handled", total=None)
         self._settled = self._progress.add_task("Enrolled or rejected", total=None) if waits else None
-        self._paces = {self._brought: Pace(), **({self._settled: Pace()} if self._settled is not None else {})}
+        self._paces = {self._handled: Pace(), **({self._settled: Pace()} if self._settled is not None else {})}
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -132,7 +132,7 @@ class Bars:
 
     def update(self, counts: Counts) -> None:
         """Move the bars."""
-        self._move(self._brought, counts.handled, counts.total)
+        self._move(self._handled, counts.handled, counts.total)
         if self._settled is not None:
             self._move(self._settled, counts.settled, max(counts.total - counts.failed - counts.bad_rows, 0))
 
