@@ -68,7 +68,10 @@ def shown(one: Mapping[str, Any]) -> list[RenderableType]:
 
 def going_on(told: Mapping[str, Any]) -> str:
     """A step of redriving or dropping."""
-    return f"{plural(told['letters'], 'letter')} so far."
+    said = f"{plural(told['letters'], 'letter')} so far"
+    if told.get("queued"):
+        return f"{said}; the next follow when enrolment has worked off some of the {count(told['queued'])} photos in its queue."
+    return f"{said}."
 
 
 def started(told: Mapping[str, Any]) -> list[RenderableType]:

@@ -34,7 +34,8 @@ _LOOK, _REMIND, _REMOVE = "look", "remind", "remove"
 @dataclass(slots=True)
 class _State:
     """How far an operation has come. ``ways`` are those still to go through, ``looked`` at how many letters of the first;
-    ``left`` are the ids not yet met, or None for all letters that were there when it ``begun``. The rest counts."""
+    ``left`` are the ids not yet met, or None for all letters that were there when it ``begun``; ``queued`` how many photos wait
+    in their queue, where that holds it up. The rest counts."""
 
     begun: str
     ways: list[str]
@@ -45,6 +46,7 @@ class _State:
     done: dict[str, int] = field(default_factory=dict)
     reminded: int = 0
     foreign: int = 0
+    queued: int = 0
 
     def wants(self, one: Letter) -> bool:
         return one.sent_at < moment(self.begun) if self.left is None else one.id in self.left
@@ -65,6 +67,7 @@ class _State:
             "letters": sum(self.done.values()),
             "reminded": self.reminded,
             "foreign": self.foreign,
+            "queued": self.queued,
             "not_found": self.left or [],
         }
 
@@ -185,11 +188,13 @@ class Redriving:
         """Send them; those that were sent."""
         if some[0].way is not Way.EVENTS:
             # Photos that are booked now must not queue up behind all that failed once.
-            while self.hints.waiting() >= ROOM:
+            while (queued := self.hints.waiting()) >= ROOM:
                 if not budget.left():
+                    state.queued = queued
                     self.queues.put_back(some)
                     return ()
                 budget.wait(_PAUSE)
+            state.queued = 0
             self.hints.again([one.body for one in some])
             return some
         own = [(one, event) for one in some if (event := own_event(one.body))]
