@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.hostile.size import tries
+
 _PROGRAM = [sys.executable, "-c", "from candid.cli.main import run; run()"]
 # Linux carries getrusage's ru_maxrss over an exec: it would tell the size of the test runner. VmHWM begins anew.
 _WEIGHED = """
@@ -62,7 +64,7 @@ def candid(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = No
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=tries(180, 1_800),
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
