@@ -130,4 +130,4 @@ def test_dropping_asks_first(served: Invoked, tmp_path: Path) -> None:
     assert (ran.code, served.asked) == (1, [])
     asked, said = ran.err.strip().splitlines()
     assert asked.startswith("Delete candid_x_000001 with all its templates?")
-    assert said == "Nothing was deleted. Answer y, or give --yes where nobody can be asked."
+    assert said == "Nothing was deleted. Give --yes where nobody can be asked, or answer y."

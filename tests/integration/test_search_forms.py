@@ -91,8 +91,8 @@ def test_a_body_that_is_neither_json_nor_a_form_is_told_of_both(made: Gallery, m
     answer = made.search("POST", "/v1/searches", raw=members, content_type="text/plain")
     assert (answer.status, answer.body["detail"]) == (
         415,
-        "The body is not said to be JSON. Send JSON, with Content-Type: application/json. "
-        "Or send a form, as multipart/form-data.",
+        "The body is neither JSON nor a form. Send JSON, with Content-Type: application/json, or a form, as "
+        "multipart/form-data.",
     )
 
 

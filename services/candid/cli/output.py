@@ -59,7 +59,7 @@ def ask(question: str) -> None:
         print(file=sys.stderr)
         agreed = False
     if not agreed:
-        raise CandidError("Nothing was deleted. Answer y, or give --yes where nobody can be asked.")
+        raise CandidError("Nothing was deleted. Give --yes where nobody can be asked, or answer y.")
 
 
 def complain(*parts: RenderableType) -> None:

@@ -42,10 +42,12 @@ def parse_json(event: APIGatewayProxyEvent, model: type[Model], *, or_form: bool
     """The JSON body as ``model``. Raises ``UnsupportedMediaType`` or ``InvalidRequest`` with each wrong member named. With
     ``or_form`` the caller reads multipart/form-data itself."""
     if media_type(event) != "application/json":
-        form = " Or send a form, as multipart/form-data." if or_form else ""
-        raise UnsupportedMediaType(
-            f"The body is not said to be JSON. Send JSON, with Content-Type: application/json.{form}"
-        )
+        if or_form:
+            raise UnsupportedMediaType(
+                "The body is neither JSON nor a form. Send JSON, with Content-Type: application/json, or a form, as "
+                "multipart/form-data."
+            )
+        raise UnsupportedMediaType("The body is not said to be JSON. Send JSON, with Content-Type: application/json.")
     return validate(load_json(raw(event)), model)
 
 
