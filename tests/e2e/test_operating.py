@@ -98,7 +98,7 @@ def test_what_failed_for_good_is_listed_with_its_reason_redriven_and_dropped(sta
         ran = redrive(stack, "list")
         assert ("is no S3 event" in ran.out, first["id"] in ran.out, "Smith" in ran.out) == (True, True, False)
         ran = redrive(stack, "start", "--all")
-        assert (ran.code, "Sent again: 1 photos to enrolment." in ran.out) == (0, True), ran.out
+        assert (ran.code, "Sent again: 1 photo to enrolment." in ran.out) == (0, True), ran.out
         (again,) = eventually(lambda: letters(stack) or None)
         assert again["id"] != first["id"]
     finally:

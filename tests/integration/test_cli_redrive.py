@@ -57,7 +57,7 @@ def test_what_an_operator_reads(served: Invoked, tmp_path: Path) -> None:
     ran = run(tmp_path, "show", photo)
     assert ("washington-county" in ran.out, KEY.rpartition("/")[2] in ran.out) == (True, True)
     ran = run(tmp_path, "start", photo, change)
-    assert "Sent again: 1 photos to enrolment, 1 changes of bookings." in ran.out
+    assert "Sent again: 1 photo to enrolment, 1 change of bookings." in ran.out
     assert "0 changes of bookings still open, which come once more." in ran.out
     ran = run(tmp_path, "start", photo)
     assert (ran.code, "Nothing was sent again." in ran.out, photo in ran.out) == (0, True, True)

@@ -13,11 +13,12 @@ from candid.cli.rendering.tables import facts, row, table
 from candid.cli.rendering.words import NONE, count, minute, plural
 
 _WAYS: Final = {
-    "photos": "photos to enrolment",
-    "photo-events": "photo events to the queue",
-    "changes": "changes of bookings",
-    "events": "events of Candid's own",
+    "photos": ("photo", "to enrolment"),
+    "photo-events": ("photo event", "to the queue"),
+    "changes": ("change", "of bookings"),
+    "events": ("event", "of Candid's own"),
 }
+"""What a way carries, and where it goes or whose it is."""
 _ABOUT: Final = {
     "agency": "Agency",
     "collection": "Collection",
@@ -49,7 +50,7 @@ def listed(told: Mapping[str, Any]) -> list[RenderableType]:
 def _ends(told: Mapping[str, Any]) -> Iterator[RenderableType]:
     for way in told["ways"]:
         if way["count"] > len(way["letters"]):
-            yield Text(f"{count(len(way['letters']))} of about {count(way['count'])} {_WAYS[way['way']]} are shown.")
+            yield Text(f"{count(len(way['letters']))} of about {_of_way(way['count'], way['way'])} are shown.")
     yield Text("When the reason is mended: `candid redrive start LETTER…`, or --all. They are kept for 14 days.")
 
 
@@ -57,7 +58,7 @@ def shown(one: Mapping[str, Any]) -> list[RenderableType]:
     """One letter."""
     pairs = [
         ("Letter", str(one["id"])),
-        ("Way", _WAYS.get(one["way"], str(one["way"]))),
+        ("Way", "s ".join(_WAYS[one["way"]])),
         ("Sent first", _minute(one["sent_at"])),
         ("Reason", str(one["reason"])),
         ("", str(one["sentence"])),
@@ -76,7 +77,7 @@ def going_on(told: Mapping[str, Any]) -> str:
 
 def started(told: Mapping[str, Any]) -> list[RenderableType]:
     """The end of redriving."""
-    by_way = ", ".join(f"{count(number)} {_WAYS[way]}" for way, number in told["done_by_way"].items())
+    by_way = ", ".join(_of_way(number, way) for way, number in told["done_by_way"].items())
     parts = [f"Sent again: {by_way}." if by_way else "Nothing was sent again."]
     if "changes" in told["done_by_way"]:
         parts.append(f"{plural(told['reminded'], 'change')} of bookings still open, which come once more.")
@@ -110,6 +111,12 @@ def _not_found(told: Mapping[str, Any]) -> list[str]:
         f"Not among the dead letters: {', '.join(told['not_found'])}. They were redriven or dropped before, are over 14 days "
         "old, or somebody has them in hand."
     ]
+
+
+def _of_way(number: int, way: str) -> str:
+    """So many of what a way carries: ``1 photo to enrolment``."""
+    carried, whither = _WAYS[way]
+    return f"{plural(number, carried)} {whither}"
 
 
 def _minute(text: str) -> str:
