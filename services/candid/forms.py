@@ -17,3 +17,10 @@ def of_form(pattern: str, words: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def printable(text: str) -> str:
+    """``text`` if a person can see it whole: no control characters, no line's end, not blank. Else ``ValueError``."""
+    if not text.strip() or not text.isprintable():
+        raise ValueError("must be printable text and not blank")
+    return text

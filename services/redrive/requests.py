@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
-from candid.forms import of_form
+from candid.forms import of_form, printable
 from candid.gallery.dead_letters.letters import Way
 from candid.http import invoked
 from candid.http.invoked import Step
 
 LetterId = Annotated[str, of_form("[A-Za-z0-9-]{1,100}", "a letter's id: 1 to 100 of A-Z, a-z, 0-9 and -")]
 Letters = Annotated[list[LetterId], Field(min_length=1, max_length=100)]
-Why = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=200),
-    of_form(r"[^\x00-\x1f\x7f]*", "a text of one line, without control characters"),
-]
+Why = Annotated[str, StringConstraints(min_length=3, max_length=200), AfterValidator(printable)]
 
 
 class List(invoked.Request):

@@ -73,7 +73,9 @@ def search() -> Answer:
     edge.metrics.add_metric("Searches", MetricUnit.Count, 1)
     edge.metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, found)
     for part, milliseconds in watch.milliseconds.items():
-        edge.metrics.add_metric(f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, milliseconds)
+        edge.metrics.add_metric(
+            f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, round(milliseconds, 1)
+        )
     return edge.json(HTTPStatus.CREATED, work().links.put_into(answered, edge.photo_link_issued))
 
 

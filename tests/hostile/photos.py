@@ -29,6 +29,13 @@ def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     return out.getvalue()
 
 
+def turned(orientation: int) -> bytes:
+    """EXIF that says so (1 to 8)."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
 def mutated(chance: random.Random) -> bytes:
     """A portrait with one to six bytes, or ranges of bytes, changed, taken out, doubled, moved or cut off."""
     data = bytearray(portrait(chance.choice(PORTRAITS)))

@@ -211,9 +211,9 @@ class Machine(RuleBasedStateMachine):
         booking = self.here.catalog.get(AGENCY, key.booking_id)
         if photo := booking and booking.photo(key.photo_id):
             until = self.here.clock() + LEASE_SECONDS
-            self.here.work.enrolment.progress.take(key, photo, str(uuid.uuid4()), until)
-            self.waiting.append(photo_batch(object_created(str(key))))
-            DONE["held"] += 1
+            if self.here.work.enrolment.progress.take(key, photo, str(uuid.uuid4()), until):
+                self.waiting.append(photo_batch(object_created(str(key))))
+                DONE["held"] += 1
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), ahead=st.sampled_from([-600.0, 600.0]))

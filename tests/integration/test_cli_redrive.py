@@ -16,7 +16,7 @@ from tests.contract.events import object_created
 from tests.gateway import Context
 from tests.integration.aws import DEAD_LETTERS, stores
 from tests.integration.invoking import Invoked, invoked
-from tests.unit.cli.running import Ran, candid
+from tests.unit.cli.running import Ran, asked, candid
 
 KEY = "washington-county/bookings/6d0ee3ba-94d5-4d0a-b6f5-5c3f2d6f3b52/9a7f6a5e-5b2f-4f34-8f6c-1f0a3f1c2d4e"
 
@@ -82,6 +82,27 @@ def test_wrong_use_is_told_and_nothing_is_asked(served: Invoked, tmp_path: Path)
     ran = run(tmp_path, "drop", "x", "--reason", "Nobody's.")
     assert (ran.code, "Nothing was deleted." in ran.err) == (1, True)
     assert served.asked == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [(b"n\n", 1, "Nothing was deleted."), (b"\n", 1, "Nothing was deleted."), (b"\x03", 130, "")],
+)
+def test_nothing_is_dropped_where_somebody_says_no_or_stops(
+    served: Invoked, tmp_path: Path, typed: bytes, code: int, said: str
+) -> None:
+    ran = asked("redrive", "drop", "x", "--reason", "Nobody's.", "--json", cwd=tmp_path, typed=typed)
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+    # A program reads stdout: the refusal, and nothing of the question.
+    assert ran.out == "" or list(ran.json) == ["error"]
+    assert not ran.out.startswith(" ")
+    assert served.asked == []
+
+
+def test_what_somebody_agrees_to_is_dropped(served: Invoked, tmp_path: Path) -> None:
+    letter = lay(Way.EVENTS, "{}")
+    ran = asked("redrive", "drop", letter, "--reason", "Nobody's.", cwd=tmp_path, typed=b"y\n")
+    assert (ran.code, ran.out) == (0, "1 letter dropped.\n"), ran.err
 
 
 def test_a_letter_that_is_gone_is_one_sentence(served: Invoked, tmp_path: Path) -> None:

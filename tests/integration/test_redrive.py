@@ -20,6 +20,7 @@ from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.dead_letters import queues, redriving
 from candid.gallery.dead_letters.letters import Way
 from candid.gallery.photos import PhotoKey
+from candid.gallery.upkeep.steps import Budget
 from candid.tables import now, timestamp
 from redrive import app
 from tests.contract.events import object_created, photo_batch
@@ -324,15 +325,40 @@ def test_redriving_that_is_cut_off_is_at_worst_done_twice(here: Post) -> None:
     assert here.station.count() == 1
 
 
+def time_ends_with_the_first_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each step."""
+
+    def within(_: float) -> Budget:
+        moments = [0.0]
+        return Budget(clock=lambda: moments[-1], sleep=lambda _: moments.append(1_000.0))
+
+    monkeypatch.setattr(Budget, "within", within)
+
+
+def test_letters_that_wait_for_room_are_not_given_up(here: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redriving, "ROOM", 1)
+    monkeypatch.setattr(redriving, "_SPARE", 0)
+    time_ends_with_the_first_wait(monkeypatch)
+    aws.sqs().send_message(QueueUrl=PHOTOS_QUEUE_URL, MessageBody=json.dumps(object_created("x.jpg")))
+    letters = sorted(here.lay(Way.PHOTOS, object_created("washington-county/x.jpg")) for _ in range(3))
+    for first in ({"letters": letters}, {}):
+        answer = here.step("start", **first)
+        for _ in range(10):
+            assert (answer["done"], answer["letters"], answer["queued"]) == (False, 0, 1)
+            answer = here.step("start", cursor=answer["cursor"])
+        assert sorted(one["id"] for one in here.letters()) == letters
+    here.step("drop", letters=letters, reason="Nobody waits for them.")
+    answer = here.step("start", cursor=answer["cursor"])
+    assert (answer["done"], answer["letters"], answer["queued"]) == (True, 0, 0)
+
+
 def test_photos_that_are_booked_now_do_not_queue_up_behind_what_failed(
     here: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redriving, "ROOM", 20)
-    monkeypatch.setattr(redriving, "_PAUSE", 0.01)
+    time_ends_with_the_first_wait(monkeypatch)
     for _ in range(45):
         here.lay(Way.PHOTOS, object_created("washington-county/x.jpg"))
-    # No time but for one look.
-    here.context = Context(remaining_ms=10_300)
     answer = here.step("start")
     assert 20 <= answer["queued"] <= 30
     assert going_on(answer).endswith(f"worked off some of the {answer['queued']} photos in its queue.")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
+import index.requests
+import redrive.requests
 from candid.errors import InvalidRequest
+from candid.http import bodies
 from candid.http.bodies import validate
+from candid.http.faults import fault
 from casework.requests import CaseRequest, SearchQuery
 from ingest.requests import BookingRequest, ChangeRequest, ListQuery, ShareRequest
 from search.requests import ComparisonRequest, SearchBody
@@ -119,6 +124,24 @@ def test_a_member_that_may_be_of_several_kinds_is_named_once() -> None:
     assert refused.value.members["fields"] == [{"field": "face", "problem": problem}]
 
 
+def test_a_wrong_name_in_a_map_and_what_it_stands_for_are_two_things() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        validate(BOOKING | {"fields": {SENT: 3}}, BookingRequest)
+    assert sorted(refused.value.members["fields"], key=lambda one: one["problem"]) == [
+        {"field": f"fields.{SENT}", "problem": "must be a field's name: 1 to 64 of a-z, 0-9, _ and -"},
+        {"field": f"fields.{SENT}", "problem": "must be a text"},
+    ]
+
+
+def test_of_many_wrong_members_the_first_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(bodies, "fault", lambda error: looked_at.append(error) or fault(error))
+    with pytest.raises(InvalidRequest) as refused:
+        validate(BOOKING | {f"member{number}": SENT for number in range(1_000)}, BookingRequest)
+    assert len(refused.value.members["fields"]) == 20
+    assert len(looked_at) == 21
+
+
 ODD = [
     *(None, True, -1, 1.5, float("inf"), 10**400, "", "x", "\ud800", "x" * 9_999, [], {}),
     *("2026-02-30T10:00:00Z", "2026-01-01T25:00:00Z", "2026-01-01T10:00:00+99:00", "0000-01-01T00:00:00Z"),
@@ -142,3 +165,26 @@ def test_whatever_is_sent_the_words_are_ours(model: type[BaseModel]) -> None:
     problems = {part for error in refused for one in error.members["fields"] for part in one["problem"].split(", or ")}
     assert {one for one in problems if not one.startswith(OURS) and "must lie" not in one} == set()
     assert {wrong(str(error)) for error in refused} == {None}
+
+
+@pytest.mark.parametrize("function", [index.requests, redrive.requests], ids=["index", "redrive"])
+def test_an_operator_is_told_in_our_words(function: Any) -> None:
+    kinds = get_args(get_args(function.Request)[0])
+    sentences = []
+    for sent in (*ODD, *({"operation": value} for value in ODD), *_requests(kinds)):
+        try:
+            function.read(sent)
+        except InvalidRequest as error:
+            sentences.append(str(error))
+    assert len(sentences) > 100
+    assert {wrong(one) for one in sentences} == {None}
+    assert [one for one in sentences if "is not what it must be" in one] == []
+
+
+def _requests(kinds: tuple[type[BaseModel], ...]) -> Iterator[dict[str, Any]]:
+    """Each member of each request with each odd value; the others as they may be."""
+    for kind in kinds:
+        (operation,) = get_args(kind.model_fields["operation"].annotation)
+        for member in kind.model_fields.keys() - {"operation"}:
+            for value in ODD:
+                yield {"operation": operation, member: value}

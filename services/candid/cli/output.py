@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -52,7 +53,9 @@ def ask(question: str) -> None:
     """Ask on stderr whether to delete something. Raises ``CandidError`` unless somebody is there and says yes; ``typer.Abort``
     for Ctrl-C."""
     try:
-        agreed = typer.confirm(question, err=True)
+        # The question's last blank would go to stdout, which is a program's to read.
+        with contextlib.redirect_stdout(sys.stderr):
+            agreed = typer.confirm(question, err=True)
     except typer.Abort as end:
         if isinstance(end.__context__, KeyboardInterrupt):
             raise

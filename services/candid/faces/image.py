@@ -77,6 +77,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _to_bgr(image)
+    except MemoryError:
+        raise  # No fault of the photo's: it comes again.
     except Exception as error:
         # Decoders fail in many ways (OSError, SyntaxError, struct.error, …) and their texts can quote the file.
         raise ImageUnreadable("The image is damaged or cut off. Export it again.") from _nameless(error)

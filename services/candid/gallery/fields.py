@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from candid.forms import of_form
+from candid.forms import of_form, printable
 from candid.moments import Moment
 from candid.tables import now
 
@@ -16,19 +16,13 @@ MAX_FIELDS: Final = 32
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
-def _printable(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("must be printable text and not blank")
-    return text
-
-
 def _plausible(moment: datetime) -> datetime:
     if not _EARLIEST <= moment <= now() + timedelta(days=1):
         raise ValueError("must lie between 1900 and tomorrow")
     return moment
 
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(printable)]
 FieldName = Annotated[str, of_form(r"[a-z0-9_\-]{1,64}", "a field's name: 1 to 64 of a-z, 0-9, _ and -")]
 FieldValue = Annotated[str, StringConstraints(max_length=1024)]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=MAX_FIELDS)]

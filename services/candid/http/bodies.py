@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -17,6 +17,8 @@ from candid.http.faults import fault
 
 MAX_BODY_BYTES: Final = 6_291_456
 """AWS Lambda's limit for a synchronous invocation, base64 included."""
+
+_MOST_FAULTS: Final = 20
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -67,7 +69,7 @@ def validate(value: Any, model: type[Model]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         found = _apart(error.errors(include_url=False, include_input=False))
-        fields = _together(fault(one) for one in found)[:20]
+        fields = _together(found)
     first = fields[0]
     raise InvalidRequest(
         f"The request is not valid: {first['field']}: {first['problem']}. "
@@ -83,12 +85,17 @@ def _apart(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [one for one in errors if one["type"] != "too_short" or one["loc"] not in around]
 
 
-def _together(faults: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """One for each member: of one that may be of several kinds, pydantic says of each why it is not that."""
-    problems: dict[str, list[str]] = {}
-    for one in faults:
-        problems.setdefault(one["field"], []).append(one["problem"])
-    return [{"field": field, "problem": ", or ".join(dict.fromkeys(several))} for field, several in problems.items()]
+def _together(errors: Sequence[ErrorDetails]) -> list[dict[str, str]]:
+    """What is wrong with the first ``_MOST_FAULTS`` members, each named once: of one that may be of several kinds, pydantic says
+    of each in turn why it is not that. A wrong name in a map is one thing, and what it stands for another."""
+    problems: dict[tuple[str, bool], list[str]] = {}
+    for error in errors:
+        field, problem = fault(error).values()
+        member = field, error["loc"][-1:] == ("[key]",)
+        if member not in problems and len(problems) == _MOST_FAULTS:
+            break
+        problems.setdefault(member, []).append(problem)
+    return [{"field": field, "problem": ", or ".join(dict.fromkeys(each))} for (field, _), each in problems.items()]
 
 
 def _no_constant(_: str) -> NoReturn:

@@ -85,7 +85,7 @@ class Edge:
             self.logger.append_keys(request_id=correlation_id(), invocation_id=context.aws_request_id)
             answer: dict[str, Any] = self.api.resolve(event, context)
         status = int(answer["statusCode"])
-        elapsed = (time.perf_counter() - started) * 1000
+        elapsed = round((time.perf_counter() - started) * 1000, 1)
         self.metrics.add_metric("Requests", MetricUnit.Count, 1)
         self.metrics.add_metric("Latency", MetricUnit.Milliseconds, elapsed)
         self.logger.info(
@@ -93,7 +93,7 @@ class Edge:
             method=event.get("httpMethod"),
             route=event.get("resource"),
             status=status,
-            milliseconds=round(elapsed, 1),
+            milliseconds=elapsed,
         )
         return answer
 

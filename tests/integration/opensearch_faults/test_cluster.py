@@ -224,7 +224,8 @@ def test_every_face_is_found_and_searches_go_on_while_nodes_are_killed_and_come_
         record_property(
             MEASURED,
             f"Nodes killed under load: {searches} searches answered ({load.share('search'):.1%}), the slowest in "
-            f"{slowest['search']} s; {enrolments} enrolments of {BATCH} faces each acknowledged, the slowest in {slowest['enrolment']} s; "
+            f"{slowest['search']} s; {enrolments} enrolments of {BATCH} faces each acknowledged, the slowest in "
+            f"{slowest['enrolment']} s; "
             f"none was acknowledged for {longest['enrolment']} s at most, no search answered for {longest['search']} s; "
             f"{len(load.late)} faces were found later than {VISIBLE} s{late}.",
         )

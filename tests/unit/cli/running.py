@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,6 +73,34 @@ def candid(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = No
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def asked(*arguments: str | Path, cwd: Path, typed: bytes) -> Ran:
+    """Run ``candid`` on a terminal, and type this where it asks; ``err`` is what the terminal showed. ``out`` is a pipe."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*_PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is this process's own.
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # A terminal that nobody has any more.
+        while some := os.read(ours, 1024):
+            shown += some
+            if b"[y/N]" in shown and typed:
+                os.write(ours, typed)
+                typed = b""
+    os.close(ours)
+    assert process.stdout
+    with process.stdout as out:
+        told = out.read().decode()
+    return Ran(process.wait(30), told, shown.decode().replace("\r\n", "\n"))
 
 
 def interrupted(*arguments: str | Path, cwd: Path, once: Callable[[], bool]) -> Ran:

@@ -195,3 +195,13 @@ def test_what_is_no_photo_is_refused(data: bytes, error: type[PhotoRefused]) -> 
     with pytest.raises(error):
         decode(data)
     assert content_type(data) is None
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Image.Image) -> None:
+        raise MemoryError
+
+    data = saved(Image.new("RGB", (64, 64)), "PNG")
+    monkeypatch.setattr(Image.Image, "load", full)
+    with pytest.raises(MemoryError):
+        decode(data)

@@ -72,8 +72,8 @@ class _State:
         }
 
 
-_CarryOut = Callable[[Sequence[Letter], _State, Budget], Sequence[Letter]]
-"""Does something with letters; those that it is done with are removed."""
+_CarryOut = Callable[[Sequence[Letter], _State, Budget], Sequence[Letter] | None]
+"""Does something with letters; those that it is done with are removed. None: it can do nothing before the step ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ class Redriving:
         return self._go(_begin(list(Way), letters, cursor), budget, drop, remind=False)
 
     def _go(self, state: _State, budget: Budget, carry_out: _CarryOut, *, remind: bool = True) -> Step:
+        state.queued = 0
         while state.ways and state.left != []:
             way = Way(state.ways[0])
             if way is not Way.CHANGES or not remind:
@@ -167,10 +168,15 @@ class Redriving:
         ended = True
         try:
             for some in self.queues.walk(way):
-                state.looked += len(some)
                 held += some
                 wanted = [one for one in some if state.wants(one)]
                 done = carry_out(wanted, state, budget) if wanted else []
+                if done is None:
+                    # These lie where they were, and the next step meets them again.
+                    self.queues.put_back(wanted)
+                    ended, held = False, []
+                    break
+                state.looked += len(some)
                 self.queues.remove(done)
                 state.met(done)
                 held = [one for one in held if one not in done]
@@ -184,17 +190,15 @@ class Redriving:
             self.queues.put_back(held)
         return ended
 
-    def _redrive(self, some: Sequence[Letter], state: _State, budget: Budget) -> Sequence[Letter]:
-        """Send them; those that were sent."""
+    def _redrive(self, some: Sequence[Letter], state: _State, budget: Budget) -> Sequence[Letter] | None:
+        """Send them; those that were sent, or None where the photos queue has no room for as long as the step lasts."""
         if some[0].way is not Way.EVENTS:
             # Photos that are booked now must not queue up behind all that failed once.
             while (queued := self.hints.waiting()) >= ROOM:
                 if not budget.left():
                     state.queued = queued
-                    self.queues.put_back(some)
-                    return ()
+                    return None
                 budget.wait(_PAUSE)
-            state.queued = 0
             self.hints.again([one.body for one in some])
             return some
         own = [(one, event) for one in some if (event := own_event(one.body))]
