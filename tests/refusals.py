@@ -12,7 +12,22 @@ VERBS: Final = frozenset(
     {
         *("Ask", "Begin", "Build", "Call", "Check", "Correct", "Delete", "Deploy", "Do", "Drop", "Export", "Fetch"),
         *("Get", "Give", "Install", "Leave", "Let", "Look", "Make", "Name", "Open", "Put", "Register", "Revoke", "Run"),
-        *("Search", "See", "Send", "Set", "Start", "Stop", "Store", "Swap", "Take", "Try", "Unset", "Upload", "Use"),
+        *(
+            "Search",
+            "See",
+            "Send",
+            "Set",
+            "Sign",
+            "Start",
+            "Stop",
+            "Store",
+            "Swap",
+            "Take",
+            "Try",
+            "Unset",
+            "Upload",
+            "Use",
+        ),
         "Wait",
     }
 )
