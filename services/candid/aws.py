@@ -19,6 +19,7 @@ from candid.errors import DependencyUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_events.client import EventBridgeClient
+    from mypy_boto3_kms.client import KMSClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sqs.client import SQSClient
 
@@ -71,6 +72,12 @@ def dynamodb() -> DynamoDBClient:
 def eventbridge() -> EventBridgeClient:
     """The process's EventBridge client."""
     return boto3.client("events", config=_PLAIN)
+
+
+@cache
+def kms() -> KMSClient:
+    """The process's KMS client."""
+    return boto3.client("kms", config=_PLAIN)
 
 
 @cache

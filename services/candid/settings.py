@@ -48,12 +48,16 @@ class IngestSettings:
 
 @dataclass(frozen=True, slots=True)
 class CaseworkSettings:
-    """Where cases, probes and stored searches are kept; the photos that stored searches link to, and who may see them."""
+    """Where cases, probes and stored searches are kept; the photos that stored searches link to, and who may see them; the key of
+    the credentials that Rekognition clients sign with, the region that they sign for, and where they are to go."""
 
     casework_table: str
     gallery_table: str
     photos_bucket: str
     probes_bucket: str
+    credentials_key_id: str
+    rekognition_endpoint: str
+    aws_region: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,14 @@ class SearchSettings(FaceSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class RekognitionSettings(SearchSettings):
+    """Search by Amazon Rekognition's API: the key of the credentials that its clients sign with, and the region they sign for."""
+
+    credentials_key_id: str = dataclasses.field(kw_only=True)
+    aws_region: str = dataclasses.field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings(FaceSettings):
     """Upkeep of the index: made, filled, swapped, compared with table and bucket."""
 
@@ -132,6 +144,7 @@ class RolesSettings(OpenSearchSettings):
     """Whom OpenSearch is to let in: the functions' own roles in IAM, by their ARNs."""
 
     search_role_arn: str = dataclasses.field(kw_only=True)
+    rekognition_role_arn: str = dataclasses.field(kw_only=True)
     embed_role_arn: str = dataclasses.field(kw_only=True)
     index_role_arn: str = dataclasses.field(kw_only=True)
 

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from candid import settings
 from candid.access.principal import Permission
 from candid.casework.cases import NO_SUCH_CASE, Case, Cases
+from candid.casework.credentials import CredentialIssuer, Credentials
 from candid.casework.links import PhotoLinks
 from candid.casework.policy import policy
 from candid.casework.probes import Probes
@@ -25,7 +26,14 @@ from candid.http.bodies import parse_json, raw, validate
 from candid.http.edge import Edge, identifier
 from candid.idempotency import Claim
 from candid.tables import timestamp
-from casework.requests import CaseQuery, CaseRequest, ProbeRequest, SearchQuery
+from casework.requests import (
+    CaseCredentialsRequest,
+    CaseQuery,
+    CaseRequest,
+    ProbeRequest,
+    RecordsCredentialsRequest,
+    SearchQuery,
+)
 
 edge = Edge("casework")
 Answer = Response[str]
@@ -35,7 +43,9 @@ Answer = Response[str]
 class Work:
     """The use cases of the function."""
 
+    told: settings.CaseworkSettings
     cases: Cases
+    credentials: CredentialIssuer
     probes: Probes
     searches: StoredSearches
     links: PhotoLinks
@@ -45,8 +55,11 @@ class Work:
 def work() -> Work:
     """The use cases, wired once a process."""
     told = settings.read(settings.CaseworkSettings, os.environ)
+    cases = Cases(told.casework_table, policy())
     return Work(
-        Cases(told.casework_table, policy()),
+        told,
+        cases,
+        CredentialIssuer(cases, policy(), told.credentials_key_id),
         Probes(told.probes_bucket),
         StoredSearches(told.casework_table),
         PhotoLinks(told.photos_bucket, Sharing(told.gallery_table)),
@@ -92,6 +105,39 @@ def close_case(case_id: str) -> Answer:
     """Close a case."""
     who = edge.principal(Permission.WRITE_CASES)
     return edge.json(HTTPStatus.OK, _shown(work().cases.close(who, identifier(case_id, NO_SUCH_CASE))))
+
+
+@edge.api.post("/v1/cases/<case_id>/credentials")
+def create_case_credentials(case_id: str) -> Answer:
+    """Credentials for a Rekognition client that searches under a case."""
+    who = edge.principal(Permission.SEARCH)
+    asked = parse_json(edge.api.current_event, CaseCredentialsRequest)
+    case_id = identifier(case_id, NO_SUCH_CASE)
+    given = work().credentials.of_case(who, case_id, asked.probe_source, asked.duration_seconds)
+    return edge.json(HTTPStatus.CREATED, _given(given))
+
+
+@edge.api.post("/v1/cases/<case_id>/credentials/revoke")
+def revoke_case_credentials(case_id: str) -> Answer:
+    """Take a case's credentials back."""
+    who = edge.principal(Permission.WRITE_CASES)
+    case = work().credentials.revoke_of_case(who, identifier(case_id, NO_SUCH_CASE))
+    return edge.json(HTTPStatus.OK, _shown(case))
+
+
+@edge.api.post("/v1/credentials")
+def create_records_credentials() -> Answer:
+    """Credentials for a Rekognition client that indexes faces."""
+    who = edge.principal(Permission.WRITE_BOOKINGS)
+    asked = parse_json(edge.api.current_event, RecordsCredentialsRequest)
+    return edge.json(HTTPStatus.CREATED, _given(work().credentials.of_records(who, asked.duration_seconds)))
+
+
+@edge.api.post("/v1/credentials/revoke")
+def revoke_records_credentials() -> Answer:
+    """Take all of the agency's credentials for records back."""
+    who = edge.principal(Permission.WRITE_BOOKINGS)
+    return edge.json(HTTPStatus.OK, {"revoked_at": timestamp(work().credentials.revoke_of_records(who))})
 
 
 @edge.api.post("/v1/probes")
@@ -143,8 +189,22 @@ def _shown(case: Case) -> dict[str, Any]:
         opened_at=timestamp(case.opened_at),
         closed_at=timestamp(case.closed_at) if case.closed_at else None,
         closed_by=case.closed_by,
+        credentials_revoked_at=timestamp(case.credentials_revoked_at) if case.credentials_revoked_at else None,
+        credentials_revoked_by=case.credentials_revoked_by,
         policy=dict(case.policy),
     )
+
+
+def _given(given: Credentials) -> dict[str, Any]:
+    """In the words of STS, which every AWS client knows."""
+    return {
+        "AccessKeyId": given.access_key_id,
+        "SecretAccessKey": given.secret_access_key,
+        "SessionToken": given.session_token,
+        "Expiration": f"{given.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+        "region": work().told.aws_region,
+        "endpoint": work().told.rekognition_endpoint,
+    }
 
 
 @edge.tracer.capture_lambda_handler(capture_response=False, capture_error=False)

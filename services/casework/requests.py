@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.casework.cases import CaseState, NewCase
+from candid.casework.credentials import LEAST_SECONDS, MOST_SECONDS
 from candid.gallery.fields import Label
 from candid.http.kinds import ContentType, Cursor, Id, LegalBasis, Limit
 from candid.moments import Moment, in_order
@@ -26,6 +27,22 @@ class CaseRequest(_Request):
     def to_domain(self) -> NewCase:
         """As the rules have it."""
         return NewCase(self.number, self.purpose, self.legal_basis)
+
+
+Duration = Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, strict=True)]
+
+
+class CaseCredentialsRequest(_Request):
+    """Credentials to search under a case with probes from one source."""
+
+    probe_source: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    duration_seconds: Duration = 3_600
+
+
+class RecordsCredentialsRequest(_Request):
+    """Credentials to index faces."""
+
+    duration_seconds: Duration = 3_600
 
 
 class ProbeRequest(_Request):

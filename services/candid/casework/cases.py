@@ -33,7 +33,8 @@ class CaseState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What gives a search its legal basis. ``officer`` is the user who opened it; ``policy`` the mark of the rules then."""
+    """What gives a search its legal basis. ``officer`` is the user who opened it; ``policy`` the mark of the rules then.
+    Credentials that were given out at ``credentials_revoked_at`` or before are taken back."""
 
     agency: str
     case_id: str
@@ -46,6 +47,8 @@ class Case:
     policy: Mapping[str, str]
     closed_at: datetime | None = None
     closed_by: str | None = None
+    credentials_revoked_at: datetime | None = None
+    credentials_revoked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +133,20 @@ class Cases:
     def close(self, who: Principal, case_id: str) -> Case:
         """Close a case; closing it again leaves it as it is. Raises ``NotFound``; ``Forbidden`` for another officer's case,
         which a supervisor alone may close."""
-        case = self.expect(who.agency, case_id)
-        if case.officer != who.user and Role.SUPERVISOR not in who.roles:
-            raise Forbidden("The officer who opened the case may close it, or a supervisor. Ask one of them.")
+        case = self._expect_own(who, case_id, "close it")
         if case.state is CaseState.CLOSED:
             return case
         closed = replace(case, state=CaseState.CLOSED, closed_at=now(), closed_by=who.user)
-        try:
-            with dependency("the casework table"):
-                aws.dynamodb().put_item(
-                    TableName=self.table,
-                    Item=to_item(_item(closed)),
-                    ConditionExpression="#state = :open",
-                    ExpressionAttributeNames={"#state": "state"},
-                    ExpressionAttributeValues={":open": {"S": CaseState.OPEN.value}},
-                )
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
-            return self.expect(who.agency, case_id)
-        return closed
+        return self._change_open(closed, "state", "closed_at", "closed_by")
+
+    def revoke_credentials(self, who: Principal, case_id: str) -> Case:
+        """Take back the credentials that were given out under an open case until now; a closed case's are of no use anyway.
+        Raises as ``close``."""
+        case = self._expect_own(who, case_id, "revoke its credentials")
+        if case.state is CaseState.CLOSED:
+            return case
+        revoked = replace(case, credentials_revoked_at=now(), credentials_revoked_by=who.user)
+        return self._change_open(revoked, "credentials_revoked_at", "credentials_revoked_by")
 
     def list(
         self,
@@ -182,6 +179,34 @@ class Cases:
                 "ExpressionAttributeValues": {":open": {"S": CaseState.OPEN.value}},
             }
         }
+
+    def _expect_own(self, who: Principal, case_id: str, what: str) -> Case:
+        case = self.expect(who.agency, case_id)
+        if case.officer != who.user and Role.SUPERVISOR not in who.roles:
+            raise Forbidden(f"The officer who opened the case may {what}, or a supervisor. Ask one of them.")
+        return case
+
+    def _change_open(self, case: Case, *members: str) -> Case:
+        """Write these members of an open case as ``case`` has them. One that was closed meanwhile stays as it is, and is
+        answered."""
+        stored = _item(case)
+        try:
+            with dependency("the casework table"):
+                aws.dynamodb().update_item(
+                    TableName=self.table,
+                    Key=key(case_pk(case.agency, case.case_id), "CASE"),
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in members),
+                    ConditionExpression="#state = :open",
+                    ExpressionAttributeNames={"#state": "state", **{f"#{name}": name for name in members}},
+                    ExpressionAttributeValues=to_item(
+                        {":open": CaseState.OPEN.value, **{f":{name}": stored[name] for name in members}}
+                    ),
+                )
+        except ClientError as error:
+            if not is_condition_failure(error):
+                raise
+            return self.expect(case.agency, case.case_id)
+        return case
 
     def _find_number(self, agency: str, number: str) -> str | None:
         with dependency("the casework table"):
@@ -216,6 +241,8 @@ def _item(case: Case) -> Item:
         "policy": dict(case.policy),
         "closed_at": timestamp(case.closed_at) if case.closed_at else None,
         "closed_by": case.closed_by,
+        "credentials_revoked_at": timestamp(case.credentials_revoked_at) if case.credentials_revoked_at else None,
+        "credentials_revoked_by": case.credentials_revoked_by,
         "agency_kind": f"{case.agency}#CASE",
         "agency_officer": f"{case.agency}#CASE#{case.officer}",
         "at": f"{opened_at}#{case.case_id}",
@@ -235,4 +262,6 @@ def _case(item: Item) -> Case:
         policy=item["policy"],
         closed_at=moment(item["closed_at"]) if "closed_at" in item else None,
         closed_by=item.get("closed_by"),
+        credentials_revoked_at=moment(item["credentials_revoked_at"]) if "credentials_revoked_at" in item else None,
+        credentials_revoked_by=item.get("credentials_revoked_by"),
     )

@@ -107,12 +107,34 @@ class Case(Answer):
     opened_at: AwareDatetime
     closed_at: AwareDatetime | None = None
     closed_by: str | None = None
+    credentials_revoked_at: AwareDatetime | None = None
 
 
 class CasePage(Page):
     """A page of cases."""
 
     cases: tuple[Case, ...]
+
+
+class Credentials(Answer):
+    """What a Rekognition client signs with. No ``repr`` shows what is secret."""
+
+    access_key_id: str = Field(alias="AccessKeyId")
+    secret_access_key: str = Field(alias="SecretAccessKey", repr=False)
+    session_token: str = Field(alias="SessionToken", repr=False)
+    expires_at: AwareDatetime = Field(alias="Expiration")
+    region: str
+    endpoint: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As it came."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+class Revoked(Answer):
+    """When credentials were taken back."""
+
+    revoked_at: AwareDatetime
 
 
 class Share(Answer):

@@ -87,6 +87,23 @@ class Api:
         """Close a case; closing again is the same."""
         return self._ask(answers.Case, "POST", f"/v1/cases/{_part(case_id)}/close")
 
+    def case_credentials(self, case_id: str, probe_source: str, seconds: int) -> answers.Credentials:
+        """Credentials for a Rekognition client that searches under a case."""
+        body = {"probe_source": probe_source, "duration_seconds": seconds}
+        return self._ask(answers.Credentials, "POST", f"/v1/cases/{_part(case_id)}/credentials", body)
+
+    def revoke_case_credentials(self, case_id: str) -> answers.Case:
+        """Take a case's credentials back."""
+        return self._ask(answers.Case, "POST", f"/v1/cases/{_part(case_id)}/credentials/revoke")
+
+    def records_credentials(self, seconds: int) -> answers.Credentials:
+        """Credentials for a Rekognition client that indexes faces."""
+        return self._ask(answers.Credentials, "POST", "/v1/credentials", {"duration_seconds": seconds})
+
+    def revoke_credentials(self) -> answers.Revoked:
+        """Take all of the agency's credentials for records back."""
+        return self._ask(answers.Revoked, "POST", "/v1/credentials/revoke")
+
     def grant_share(self, collection: str, reader: str, legal_basis: str) -> answers.Share:
         """Let another agency read a collection."""
         body = {"collection": collection, "reader": reader, "legal_basis": legal_basis}

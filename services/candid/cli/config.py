@@ -35,6 +35,7 @@ class LocalStack:
     api_url: str
     issuer: str
     keys: Path
+    home: Path
     aws_endpoint_url: str = ""
     stack: str = ""
     agency: str = ""
@@ -166,6 +167,7 @@ def _read(home: Path) -> LocalStack:
             issuer=str(told["issuer"]),
             # A relative folder is the checkout's, which holds ``.candid``.
             keys=keys if keys.is_absolute() else home.absolute().parent / keys,
+            home=home.absolute(),
             aws_endpoint_url=str(told.get("aws_endpoint_url") or ""),
             stack=str(told.get("stack") or ""),
             agency=str(told.get("agency") or ""),

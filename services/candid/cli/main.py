@@ -13,7 +13,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from candid.cli import config, output
-from candid.cli.commands import case, compare, detect, doctor, import_, index, redrive, search, share, status, token
+from candid.cli.commands import (
+    case,
+    compare,
+    credentials,
+    detect,
+    doctor,
+    import_,
+    index,
+    redrive,
+    search,
+    share,
+    status,
+    token,
+)
 from candid.cli.rendering.refusals import as_json, explained
 from candid.errors import CandidError
 
@@ -55,6 +68,7 @@ app.command("compare", no_args_is_help=True, short_help="Compare two faces, one 
 app.command("detect", no_args_is_help=True, short_help="Find the faces of an image")(detect.command)
 app.command("status", short_help="What runs, and where bookings stand")(status.command)
 app.command("token", short_help="A bearer token for the local stack")(token.command)
+app.command("credentials", short_help="Credentials for a Rekognition client that indexes faces")(credentials.command)
 app.command("doctor", short_help="What is missing on this machine")(doctor.command)
 app.add_typer(case.app, name="case", short_help="Open, show, list and close cases")
 app.add_typer(share.app, name="share", short_help="For administrators: let other agencies read a collection")

@@ -63,6 +63,7 @@ class World:
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     shares: dict[str, dict[str, Any]] = field(default_factory=dict)
     searches: list[dict[str, Any]] = field(default_factory=list)
+    credentials: list[dict[str, Any]] = field(default_factory=list)
     probes: dict[str, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
@@ -193,6 +194,18 @@ class _Handler(BaseHTTPRequestHandler):
             case ["POST", "cases", case_id, "close"]:
                 self._case(case_id).update(state="closed", closed_at="2026-03-02T09:00:00Z", closed_by="clerk.1")
                 return 200, self._case(case_id), "Case"
+            case ["POST", "cases", case_id, "credentials"]:
+                self._case(case_id)
+                return 201, self._credentials(_checked(body, "CaseCredentialsRequest")), "Credentials"
+            case ["POST", "cases", case_id, "credentials", "revoke"]:
+                self._case(case_id).update(
+                    credentials_revoked_at="2026-03-02T09:00:00Z", credentials_revoked_by="clerk.1"
+                )
+                return 200, self._case(case_id), "Case"
+            case ["POST", "credentials"]:
+                return 201, self._credentials(_checked(body, "RecordsCredentialsRequest")), "Credentials"
+            case ["POST", "credentials", "revoke"]:
+                return 200, {"revoked_at": "2026-03-02T09:00:00Z"}, "Revoked"
             case ["POST", "shares"]:
                 return 201, self._share(agency, _checked(body, "ShareRequest")), "Share"
             case ["GET", "shares"]:
@@ -224,6 +237,17 @@ class _Handler(BaseHTTPRequestHandler):
                 blurred = {"reason": "LOW_SHARPNESS", "sentence": "The face is too blurred."}
                 return 200, {"width": 250, "height": 250, "faces": [FACE, FACE | {"reasons": [blurred]}]}, "Detections"
         raise Refusal(404, "There is no such route.")
+
+    def _credentials(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.held.credentials.append(asked)
+        return {
+            "AccessKeyId": f"CNDD{len(self.held.credentials):016}",
+            "SecretAccessKey": "it's secret",
+            "SessionToken": "token",
+            "Expiration": "2026-03-02T10:00:00Z",
+            "region": "us-east-1",
+            "endpoint": "https://rekognition.candid.test",
+        }
 
     def _agency(self) -> str:
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")

@@ -1,4 +1,4 @@
-"""``candid case``: open, show, list and close the cases that searches need."""
+"""``candid case``: open, show, list and close the cases that searches need; credentials to search under one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 from candid.access.principal import Role
 from candid.cli.answers import Case
 from candid.cli.api import Api, first
-from candid.cli.options import Agency, CaseState, Json, User
+from candid.cli.commands import credentials as handing
+from candid.cli.options import Agency, CaseState, Json, ProbeSource, User
 from candid.cli.output import Output
 from candid.cli.problems import NotThere
 from candid.cli.rendering import cases as rendering
@@ -102,6 +103,48 @@ def close(case: Which, agency: Agency = None, user: User = None, json: Json = Fa
     told = api.close_case(case_id(api, case))
     out.show(rendering.case(told))
     out.finish(told.as_json())
+
+
+@app.command("credentials", no_args_is_help=True)
+def credentials(
+    case: Which,
+    source: Annotated[
+        ProbeSource | None,
+        typer.Option(help="Where the probes come from. The policy refuses some sources.", show_default=False),
+    ] = None,
+    minutes: handing.Minutes = 60,
+    export: handing.Export = False,
+    profile: handing.Profile = None,
+    process: handing.Process = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take all of the case's back that were given out.")] = False,
+    agency: Agency = None,
+    user: User = None,
+    json: Json = False,
+) -> None:
+    """Credentials for a Rekognition client that searches under a case.
+
+    \b
+    Example:
+      eval "$(candid case credentials 26-4410 --source surveillance_still --export)"
+      aws rekognition search-faces-by-image --collection-id bookings \\
+          --image-bytes fileb://still.jpg
+    """
+    handing.check(export=export, profile=profile, process=process, json=json, revoke=revoke)
+    out = Output(as_json=json)
+    api = _connect(agency, user, out)
+    found = case_id(api, case)
+    if revoke:
+        told = api.revoke_case_credentials(found)
+        out.show("All credentials of the case that were given out until now are of no use any more.")
+        out.finish(told.as_json())
+        return
+    if source is None:
+        raise typer.BadParameter("Say where the probes come from.", param_hint="'--source'")
+    arguments = ["case", "credentials", found, "--source", source.value, "--minutes", str(minutes)]
+    given = api.case_credentials(found, source.value, minutes * 60)
+    handing.hand_over(
+        out, given, [*arguments, *handing.who(agency, user)], export=export, profile=profile, process=process
+    )
 
 
 def find(api: Api, case: str) -> Case:

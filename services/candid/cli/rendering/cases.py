@@ -27,6 +27,8 @@ def case(told: Case) -> Table:
     ]
     if told.closed_at:
         pairs.append(("Closed", f"{minute(told.closed_at)} by {told.closed_by or 'somebody'}"))
+    if told.credentials_revoked_at:
+        pairs.append(("Credentials", f"revoked {minute(told.credentials_revoked_at)}"))
     return facts(pairs)
 
 
