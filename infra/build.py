@@ -36,7 +36,7 @@ REQUIREMENTS: Final = CHECKOUT / "infra" / "requirements"
 LOCK: Final = REQUIREMENTS / "functions.lock"
 
 ZIP_FUNCTIONS: Final = ("authorizer", "ingest", "casework", "redrive")
-IMAGE_FUNCTIONS: Final = ("embed", "search", "index")
+IMAGE_FUNCTIONS: Final = ("embed", "search", "rekognition", "index")
 LEFT_OUT: Final = ("candid/cli",)
 """Of the sources: the command line is no part of a function."""
 RUNTIME_HAS: Final = frozenset({"boto3", "botocore", "s3transfer", "urllib3", "python-dateutil", "six"})

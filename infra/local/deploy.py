@@ -57,7 +57,8 @@ def deploy(
     _execute(cloudformation, stack, f"{aws_url}/{BUCKET}/{place}", parameters, digest, create=before is None)
     after = _wait(cloudformation, stack)
     outputs = _outputs(after)
-    gateway.complete(client(aws_url, "apigateway"), outputs["ApiId"], made.gateway)
+    for output, document in made.gateways.items():
+        gateway.complete(client(aws_url, "apigateway"), outputs[output], document)
     return Deployed(outputs, changed=True)
 
 

@@ -29,6 +29,7 @@ def start(places: Places) -> Process:
         "DEEPFACE_HOME": str(places.deepface),
         "CANDID_AWS_PORT": str(places.aws_port),
         "CANDID_FACES_PORT": str(places.faces_port),
+        "CANDID_REKOGNITION_PORT": str(places.rekognition_port),
         "PYTHONUNBUFFERED": "1",
     }
     process = processes.start(

@@ -1,4 +1,5 @@
-"""The process that serves the functions that see faces, in the place of their container image; and the token issuer's keys.
+"""The process that serves the functions that see faces, in the place of their container image; the token issuer's keys; and the
+way in of Rekognition clients.
 
 It takes what the local AWS passes on (Lambda's Invoke by HTTP, the event as body) and answers what the function answers. Only
 the loopback interface reaches it, and a web page in a browser does not: an invocation carries a header that pages may not send,
@@ -28,6 +29,7 @@ from candid.access.keys import LocalKeys
 from infra.local import faces_config, faces_pool, places
 from infra.local.faces_config import FunctionConfig
 from infra.local.faces_pool import LIMIT_BYTES, Answer, Invocation, Pool
+from infra.local.rekognition_front import Front
 
 INVOKE: Final = re.compile(r"/2015-03-31/functions/([A-Za-z0-9_-]{1,64})/invocations")
 JWKS: Final = "/.well-known/jwks.json"
@@ -197,11 +199,14 @@ def main() -> int:
     parser.add_argument("--bind", default=places.HOST)
     where = places.read(os.environ)
     where.logs.mkdir(parents=True, exist_ok=True)
-    server = FacesServer(where, parser.parse_args().bind)
+    bind = parser.parse_args().bind
+    server, front = FacesServer(where, bind), Front(where, bind)
+    front.serve_beside()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
     try:
         server.serve_forever(poll_interval=0.1)
     finally:
+        front.server_close()
         server.functions.close()
         server.server_close()
     return 0

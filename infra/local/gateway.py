@@ -16,7 +16,7 @@ def complete(apigateway: Any, api_id: str, document: Mapping[str, Any]) -> None:
         apigateway.put_gateway_response(
             restApiId=api_id,
             responseType=kind,
-            statusCode=str(response["statusCode"]),
+            **({"statusCode": str(response["statusCode"])} if "statusCode" in response else {}),
             responseParameters=response.get("responseParameters", {}),
             responseTemplates=response.get("responseTemplates", {}),
         )

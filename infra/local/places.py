@@ -5,6 +5,7 @@
 | ``CANDID_HOME`` | folder of everything below | ``.candid`` in the checkout |
 | ``CANDID_AWS_PORT`` | the local AWS | 4566 |
 | ``CANDID_FACES_PORT`` | the functions that see faces, and the token issuer's keys | 4567 |
+| ``CANDID_REKOGNITION_PORT`` | the way in of Rekognition clients | 4568 |
 | ``CANDID_MODELS`` | the weights | ``models`` in the checkout's ``.candid`` |
 | ``MODEL`` | the face model | ``sface`` |
 | ``INDEX`` | the vector index: ``embedded``, or ``opensearch`` for a real node | ``embedded`` |
@@ -17,7 +18,7 @@
 | ``DEEPFACE_HOME`` | DeepFace's home, for models named ``deepface:…`` | ``deepface`` in the checkout's ``.candid`` |
 | ``AWS_ENDPOINT_URL`` | a LocalStack that runs already, instead of a local AWS of our own | |
 | ``PARAMETERS`` | parameters of template.yaml, ``NAME=VALUE …`` | |
-| ``FACES_WORKERS_EMBED``, ``…_SEARCH``, ``…_INDEX`` | processes a function | 2, 1, 1 |
+| ``FACES_WORKERS_EMBED``, ``…_SEARCH``, ``…_REKOGNITION``, ``…_INDEX`` | processes a function | 2, 1, 1, 1 |
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 STACK: Final = "candid"
 REGION: Final = "us-east-1"
 HOST: Final = "127.0.0.1"
-FACE_FUNCTIONS: Final = {"embed": 2, "search": 1, "index": 1}
+FACE_FUNCTIONS: Final = {"embed": 2, "search": 1, "rekognition": 1, "index": 1}
 """The functions of the image, and how many processes each gets on a machine of two cores."""
 EMBEDDED: Final = "embedded"
 OPENSEARCH: Final = "opensearch"
@@ -48,6 +49,7 @@ class Places:
     home: Path
     aws_port: int
     faces_port: int
+    rekognition_port: int
     opensearch_port: int
     model: str
     index_kind: str
@@ -78,6 +80,11 @@ class Places:
     def faces_url(self) -> str:
         """Where the functions that see faces answer; also the local token issuer's name."""
         return f"http://{HOST}:{self.faces_port}"
+
+    @property
+    def rekognition_url(self) -> str:
+        """The endpoint of Rekognition clients."""
+        return f"http://{HOST}:{self.rekognition_port}"
 
     @property
     def opensearch_url(self) -> str:
@@ -131,6 +138,7 @@ def read(environ: Mapping[str, str]) -> Places:
         home=home,
         aws_port=aws_port,
         faces_port=faces_port,
+        rekognition_port=_port(environ, "CANDID_REKOGNITION_PORT", 4568),
         opensearch_port=_number(environ, "CANDID_OPENSEARCH_PORT", 9200, 1, 65_435),
         model=model,
         index_kind=_one_of(environ, "INDEX", EMBEDDED, OPENSEARCH) or EMBEDDED,

@@ -33,6 +33,7 @@ def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: boo
     out.print(Rule("Candid is up", style="green", align="left"))
     rows = [
         ("API", told["api_url"]),
+        ("Rekognition", f"{told['rekognition_url']}   (AWS_ENDPOINT_URL_REKOGNITION; `candid case credentials`)"),
         ("Token issuer", f"{told['issuer']}/.well-known/jwks.json"),
         ("Local AWS", f"{told['aws_endpoint_url']}   (AWS_ENDPOINT_URL; any credentials, region us-east-1)"),
         ("Index", _index(told)),

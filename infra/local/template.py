@@ -30,12 +30,12 @@ _FUNCTION: Final = "AWS::Serverless::Function"
 class Deployable:
     """A template whose every path is a place in the bucket, named by its content; so equal bodies are equal deployments.
 
-    ``objects`` is what must be in the bucket, ``gateway`` the API's document.
+    ``objects`` is what must be in the bucket, ``gateways`` the APIs' documents, each by the output that has the API's id.
     """
 
     body: str
     objects: Mapping[str, bytes]
-    gateway: Mapping[str, Any]
+    gateways: Mapping[str, Mapping[str, Any]]
 
 
 def deployable(path: Path, *, forward_to: str = "") -> Deployable:
@@ -65,7 +65,11 @@ def deployable(path: Path, *, forward_to: str = "") -> Deployable:
         text = (path.parent / include["Location"]).read_bytes()
         gateway = gateway or yaml_parse(text.decode())
         include["Location"] = place("includes", "yaml", text)
-    return Deployable(json.dumps(template, sort_keys=True, default=str), objects, gateway)
+    gateways = {
+        "ApiId": gateway,
+        "RekognitionApiId": template["Resources"]["RekognitionApi"]["Properties"]["DefinitionBody"],
+    }
+    return Deployable(json.dumps(template, sort_keys=True, default=str), objects, gateways)
 
 
 def zipped(place: Path, system: str = sys.platform) -> bytes:

@@ -91,6 +91,7 @@ def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
     if not places.foreign_aws:
         ports.require_free(places.aws_port, "CANDID_AWS_PORT", "the local AWS")
     ports.require_free(places.faces_port, "CANDID_FACES_PORT", "the functions that see faces")
+    ports.require_free(places.rekognition_port, "CANDID_REKOGNITION_PORT", "Rekognition clients")
     with step("model weights and sample portraits"):
         try:
             fetch(places.models, places.samples, say=lambda _: None)
@@ -131,6 +132,7 @@ def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
     told = {
         "api_url": gateway.url(places.aws_url, deployed.outputs["ApiId"], _stage(deployed.outputs)),
         "issuer": places.faces_url,
+        "rekognition_url": places.rekognition_url,
         "keys": str(places.keys),
         "aws_endpoint_url": places.aws_url,
         "stack": STACK,
@@ -190,6 +192,7 @@ def _parameters(places: Places) -> dict[str, str]:
         "TokenIssuer": places.faces_url,
         "TokenJwksUrl": f"{places.faces_url}/.well-known/jwks.json",
         "Model": places.model,
+        "RekognitionEndpoint": places.rekognition_url,
         **places.parameters,
     }
 

@@ -18,7 +18,7 @@ from infra.supply.locks import CHECKOUT, lock, normal, pins
 ALLOWED: Final = frozenset(
     {
         *("MIT", "MIT-0", "MIT-CMU", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "ISC", "Zlib"),
-        *("Apache-2.0", "PSF-2.0", "MPL-2.0", "CC0-1.0"),
+        *("Apache-2.0", "PSF-2.0", "MPL-2.0", "CC0-1.0", "CNRI-Python"),
     }
 )
 """SPDX identifiers of licences that ask nothing of who runs the code."""

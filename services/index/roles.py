@@ -32,6 +32,10 @@ def handler(event: Any, context: LambdaContext) -> Answer:
 def _give(event: Any) -> Answer:
     requests.read_roles(event)
     told = settings.read(RolesSettings, os.environ)
-    members = {"search": [told.search_role_arn], "embed": [told.embed_role_arn], "index": [told.index_role_arn]}
+    members = {
+        "search": [told.search_role_arn, told.rekognition_role_arn],
+        "embed": [told.embed_role_arn],
+        "index": [told.index_role_arn],
+    }
     changed = map_roles(connect(told), Names(told.opensearch_prefix), file("roles.json"), members)
     return {"done": True, "changed": list(changed)}

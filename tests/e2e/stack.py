@@ -65,7 +65,7 @@ class Stack:
     @classmethod
     def at(cls, root: Path, index: str) -> Stack:
         """In ``root``, on free ports, with the index ``embedded`` or ``opensearch``; not started."""
-        aws_port, faces_port = free_ports(2)
+        aws_port, faces_port, rekognition_port = free_ports(3)
         temporary = root / "tmp"
         temporary.mkdir(exist_ok=True)
         ours = {
@@ -73,6 +73,7 @@ class Stack:
             "CANDID_HOME": str(root / ".candid"),
             "CANDID_AWS_PORT": str(aws_port),
             "CANDID_FACES_PORT": str(faces_port),
+            "CANDID_REKOGNITION_PORT": str(rekognition_port),
             "CANDID_OPENSEARCH_PORT": str(opensearch.free_port()),
             "INDEX": index,
             "OPENSEARCH_HEAP": "512m",

@@ -122,6 +122,8 @@ class World:
             "addPhoto": {"content_type": "image/jpeg", "view": "frontal"},
             "createShare": {"collection": "bookings", "reader": "lane-county", "legal_basis": "ORS 190.010"},
             "openCase": {"number": "1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"},
+            "createCaseCredentials": {"probe_source": "surveillance_still", "duration_seconds": 900},
+            "createRecordsCredentials": {"duration_seconds": 900},
             "createProbe": {"content_type": "image/jpeg"},
             "search": {
                 "case_id": self.made["case_id"],

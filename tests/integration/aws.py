@@ -20,6 +20,7 @@ LIMITS_TABLE = "candid-limits"
 PHOTOS_BUCKET = "candid-photos"
 PROBES_BUCKET = "candid-probes"
 EVENT_BUS = "candid-events"
+REKOGNITION_ENDPOINT = "https://rekognition.candid.test"
 PHOTOS_QUEUE = "candid-photos"
 _QUEUES = f"https://sqs.{REGION}.amazonaws.com/123456789012/"
 PHOTOS_QUEUE_URL = _QUEUES + PHOTOS_QUEUE
@@ -64,6 +65,8 @@ def stores() -> Iterator[None]:
         "PHOTO_EVENTS_DEAD_LETTERS_URL": DEAD_LETTERS[Way.PHOTO_EVENTS],
         "CHANGES_DEAD_LETTERS_URL": DEAD_LETTERS[Way.CHANGES],
         "EVENTS_DEAD_LETTERS_URL": DEAD_LETTERS[Way.EVENTS],
+        "AWS_REGION": REGION,
+        "REKOGNITION_ENDPOINT": REKOGNITION_ENDPOINT,
     }
     os.environ.pop("AWS_ENDPOINT_URL", None)
     _own_clients()
@@ -77,6 +80,8 @@ def stores() -> Iterator[None]:
         aws.sqs().create_queue(QueueName=PHOTOS_QUEUE, Attributes={"VisibilityTimeout": "360"})
         for url in DEAD_LETTERS.values():
             aws.sqs().create_queue(QueueName=url.rpartition("/")[2])
+        key = aws.kms().create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+        os.environ["CREDENTIALS_KEY_ID"] = key["KeyMetadata"]["KeyId"]
         try:
             yield
         finally:
@@ -87,7 +92,7 @@ def stores() -> Iterator[None]:
 @cache
 def _own_clients() -> None:
     """Drop clients that another test made for another AWS. Ours serve every test: moto answers them while it is on."""
-    for client in (aws.s3, aws.dynamodb, aws.eventbridge, aws.sqs):
+    for client in (aws.s3, aws.dynamodb, aws.eventbridge, aws.sqs, aws.kms):
         client.cache_clear()
 
 

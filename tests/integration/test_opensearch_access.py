@@ -265,7 +265,7 @@ def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Se
         secured.client("master").transport.perform_request(
             "DELETE", f"/_plugins/_security/api/rolesmapping/candid_{function}", params={"ignore": 404}
         )
-    arns = {f"{function.upper()}_ROLE_ARN": secured.arn(function) for function in FUNCTIONS}
+    arns = {f"{function.upper()}_ROLE_ARN": secured.arn(function) for function in (*FUNCTIONS, "rekognition")}
     index = _function(secured, "index", INDEX, index_app.handler)
     roles = _function(secured, "master", arns, index_roles.handler)
     with invoked(tmp_path) as server:

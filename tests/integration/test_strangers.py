@@ -48,6 +48,10 @@ TABLE: Final[dict[str, tuple[int, frozenset[Role]]]] = {
     "getBooking": (200, ALL),
     "openCase": (201, CASEWORKERS),
     "closeCase": (200, CASEWORKERS),
+    "createCaseCredentials": (201, SEARCHERS),
+    "revokeCaseCredentials": (200, CASEWORKERS),
+    "createRecordsCredentials": (201, CLERKS),
+    "revokeRecordsCredentials": (200, CLERKS),
     "listCases": (200, READERS),
     "getCase": (200, READERS),
     "createProbe": (201, SEARCHERS),
@@ -66,6 +70,8 @@ NAMING: Final = {
     "getBooking": "booking_id",
     "revokeShare": "share_id",
     "closeCase": "case_id",
+    "createCaseCredentials": "case_id",
+    "revokeCaseCredentials": "case_id",
     "getCase": "case_id",
     "search": "case_id",
     "getSearch": "search_id",
@@ -104,7 +110,7 @@ class County:
             named["booking_id"] = self.booking()
         if operation == "revokeShare":
             named["share_id"] = self.share()
-        if operation == "closeCase":
+        if operation in {"closeCase", "revokeCaseCredentials"}:
             named["case_id"] = self.gallery.case(f"CR-{next(self.numbers)}-{uuid.uuid4()}")
         return named
 
@@ -124,6 +130,8 @@ class County:
                 "legal_basis": "ORS 190.010",
             },
             "openCase": case,
+            "createCaseCredentials": {"probe_source": "surveillance_still"},
+            "createRecordsCredentials": {},
             "createProbe": {"content_type": "image/jpeg"},
             "search": request(named.get("case_id", NOTHING)),
             "compare": {"image_a": image, "image_b": image},

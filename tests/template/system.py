@@ -15,10 +15,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 CHECKOUT = Path(__file__).parents[2]
 TEMPLATE = CHECKOUT / "template.yaml"
-FUNCTIONS = ("authorizer", "ingest", "casework", "search", "embed", "index", "redrive", "roles")
+FUNCTIONS = ("authorizer", "ingest", "casework", "search", "rekognition", "embed", "index", "redrive", "roles")
 ZIPS = ("authorizer", "ingest", "casework", "redrive")
-IMAGES = ("search", "embed", "index", "roles")
+IMAGES = ("search", "rekognition", "embed", "index", "roles")
 BEHIND_THE_API = ("authorizer", "ingest", "casework", "search")
+BEHIND_AN_API = (*BEHIND_THE_API, "rekognition")
 QUEUES = (
     "PhotosQueue",
     "PhotosDeadLetterQueue",
@@ -64,7 +65,7 @@ def transformed() -> dict[str, Any]:
         properties = resource["Properties"]
         if "CodeUri" in properties:
             properties["CodeUri"] = "s3://deployments/functions.zip"
-        if "DefinitionBody" in properties:
+        if "Fn::Transform" in properties.get("DefinitionBody", {}):
             place = properties["DefinitionBody"]["Fn::Transform"]["Parameters"]["Location"]
             properties["DefinitionBody"] = yaml.safe_load((CHECKOUT / place).read_text(encoding="utf-8"))
     done: dict[str, Any] = transform(whole, {}, _NoManagedPolicies())

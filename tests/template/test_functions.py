@@ -9,7 +9,7 @@ import pytest
 
 from candid import settings
 from tests.template.system import (
-    BEHIND_THE_API,
+    BEHIND_AN_API,
     DEAD_LETTER_QUEUES,
     FUNCTIONS,
     IMAGES,
@@ -28,13 +28,15 @@ SETTINGS = {
     "ingest": settings.IngestSettings,
     "casework": settings.CaseworkSettings,
     "search": settings.SearchSettings,
+    "rekognition": settings.RekognitionSettings,
     "embed": settings.EmbedSettings,
     "index": settings.IndexSettings,
     "redrive": settings.RedriveSettings,
     "roles": settings.RolesSettings,
 }
-SET_BY_THE_IMAGE = {"CANDID_MODELS"}
-COUNTED = set(BEHIND_THE_API) - {"authorizer"}
+SET_ELSEWHERE = {"CANDID_MODELS", "AWS_REGION"}
+"""By the image, and by Lambda."""
+COUNTED = set(BEHIND_AN_API) - {"authorizer"}
 """The functions that count requests before they answer."""
 
 TABLE_KEY = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
@@ -80,7 +82,8 @@ MAY = {
         "CaseworkLogs": LOGS,
         "*": TRACES,
         "LimitsTable": {"dynamodb:UpdateItem"},
-        "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "CaseworkTable": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "CredentialsKey": {"kms:GenerateMac"},
         "GalleryTable, shares alone": {"dynamodb:GetItem"},
         "CaseworkTable/index/by-agency": {"dynamodb:Query"},
         "CaseworkTable/index/by-officer": {"dynamodb:Query"},
@@ -102,6 +105,15 @@ MAY = {
         "ProbesBucket": {"s3:ListBucket"},
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "Domain/*": {"es:ESHttpGet", "es:ESHttpPost"},
+    },
+    "rekognition": {
+        "RekognitionLogs": LOGS,
+        **IN_THE_VPC,
+        "LimitsTable": {"dynamodb:UpdateItem"},
+        "CaseworkTable": {"dynamodb:GetItem"},
+        "CredentialsKey": {"kms:GenerateMac"},
+        "StoreKey via dynamodb": TABLE_KEY,
         "Domain/*": {"es:ESHttpGet", "es:ESHttpPost"},
     },
     "embed": {
@@ -191,7 +203,7 @@ def test_a_function_is_traced_and_instrumented_and_its_traces_hold_no_content(na
 def test_a_function_is_told_what_its_settings_read_and_nothing_else(name: str) -> None:
     told = {v for v in function(name)["Environment"]["Variables"] if not v.startswith("POWERTOOLS_")}
     read = [SETTINGS[name], *([settings.LimitSettings] if name in COUNTED else [])]
-    assert told == {field.name.upper() for one in read for field in dataclasses.fields(one)} - SET_BY_THE_IMAGE
+    assert told == {field.name.upper() for one in read for field in dataclasses.fields(one)} - SET_ELSEWHERE
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -237,7 +249,7 @@ def test_a_function_has_its_own_role_name_and_room(name: str) -> None:
 
 
 def test_no_function_behind_the_api_outlasts_the_gateway() -> None:
-    assert all(function(name)["Timeout"] <= 29 for name in BEHIND_THE_API)
+    assert all(function(name)["Timeout"] <= 29 for name in BEHIND_AN_API)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -291,9 +303,11 @@ def test_no_action_is_a_pattern_except_kms_families() -> None:
         assert patterns <= {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
 
 
-def test_keys_are_used_through_their_services_alone() -> None:
+def test_keys_are_used_through_their_services_alone_but_for_the_one_that_makes_secrets() -> None:
     for _, statement in role_statements():
-        if any(action.startswith("kms:") for action in as_list(statement["Action"])):
+        if as_list(statement["Action"]) == ["kms:GenerateMac"]:
+            assert place(statement["Resource"]) == "CredentialsKey"
+        elif any(action.startswith("kms:") for action in as_list(statement["Action"])):
             assert statement["Condition"]["StringEquals"]["kms:ViaService"]
 
 
@@ -312,11 +326,11 @@ def test_no_role_has_a_policy_that_is_not_written_here_except_the_gateways() -> 
     assert not resources("AWS::IAM::Policy")
 
 
-@pytest.mark.parametrize("name", BEHIND_THE_API)
+@pytest.mark.parametrize("name", BEHIND_AN_API)
 def test_only_this_stacks_api_may_invoke_a_function(name: str) -> None:
     permission = properties(f"{name.capitalize()}Permission")
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert permission["FunctionName"] == {"Ref": f"{name.capitalize()}Function"}
-    ends = "authorizers/*" if name == "authorizer" else "candid/*/v1/*"
-    assert permission["SourceArn"]["Fn::Sub"].endswith(f":${{AWS::AccountId}}:${{Api}}/{ends}")
-    assert len(resources("AWS::Lambda::Permission")) == len(BEHIND_THE_API)
+    ends = {"authorizer": "${Api}/authorizers/*", "rekognition": "${RekognitionApi}/candid/POST/"}
+    assert permission["SourceArn"]["Fn::Sub"].endswith(f":${{AWS::AccountId}}:{ends.get(name, '${Api}/candid/*/v1/*')}")
+    assert len(resources("AWS::Lambda::Permission")) == len(BEHIND_AN_API)

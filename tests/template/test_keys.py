@@ -18,7 +18,7 @@ _USE = (
 
 
 def test_these_are_all_the_keys() -> None:
-    assert set(resources("AWS::KMS::Key")) == set(KEYS)
+    assert set(resources("AWS::KMS::Key")) == {*KEYS, "CredentialsKey"}
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -76,6 +76,17 @@ def test_eventbridge_can_write_into_the_encrypted_queues() -> None:
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert set(statement["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_key_of_the_credentials_makes_macs_and_nothing_else_and_its_administrators_make_none() -> None:
+    key = properties("CredentialsKey")
+    assert (key["KeySpec"], key["KeyUsage"]) == ("HMAC_256", "GENERATE_VERIFY_MAC")
+    administration, use = statements(key["KeyPolicy"])
+    assert not any("Mac" in action or action == "kms:*" for action in administration["Action"])
+    assert use["Action"] == "kms:GenerateMac"
+    assert use["Condition"] == {
+        "StringEquals": {"kms:CallerAccount": {"Ref": "AWS::AccountId"}, "kms:MacAlgorithm": "HMAC_SHA_256"}
+    }
 
 
 def test_the_logs_key_serves_this_stacks_log_groups_alone() -> None:

@@ -31,6 +31,7 @@ ENDPOINTS = {
     "TablesEndpoint": ("dynamodb", "Gateway", {"GalleryTable", "CaseworkTable", "LimitsTable"}),
     "QueuesEndpoint": ("sqs", "Interface", {"PhotosQueue", "PhotosDeadLetterQueue"}),
     "EventsEndpoint": ("events", "Interface", {"EventBus"}),
+    "KeysEndpoint": ("kms", "Interface", {"CredentialsKey"}),
 }
 _NETWORK = (
     "AWS::EC2::VPC",
@@ -124,7 +125,11 @@ def test_an_endpoint_reaches_what_is_this_stacks_and_nothing_else(endpoint: str)
             account = {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
             assert statement["Condition"] == account
         else:
-            assert {place(one) for one in as_list(statement["Principal"]["AWS"])} <= {"EmbedRole", "IndexRole"}
+            assert {place(one) for one in as_list(statement["Principal"]["AWS"])} <= {
+                "EmbedRole",
+                "IndexRole",
+                "RekognitionRole",
+            }
     assert reached == targets
     if kind == "Interface":
         assert described["PrivateDnsEnabled"] is True

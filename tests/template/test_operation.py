@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
+from infra.local.rekognition_front import handed_on
 
+from tests.refusals import wrong
 from tests.template.system import (
+    CHECKOUT,
     DEAD_LETTER_QUEUES,
     FUNCTIONS,
     dashboard,
@@ -31,8 +36,10 @@ def _alarm(metric: str, **dimensions: Any) -> dict[str, Any]:
     return found
 
 
-def test_the_stage_logs_traces_and_throttles_and_there_is_no_other_stage() -> None:
-    (stage,) = [one["Properties"] for one in resources("AWS::ApiGateway::Stage").values()]
+@pytest.mark.parametrize("name", ["ApicandidStage", "RekognitionApicandidStage"])
+def test_a_stage_logs_traces_and_throttles_and_there_is_no_other_stage(name: str) -> None:
+    assert len(resources("AWS::ApiGateway::Stage")) == 2
+    stage = properties(name)
     assert stage["StageName"] == "candid"
     assert stage["TracingEnabled"] is True
     assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
@@ -59,10 +66,13 @@ def test_an_agency_has_a_plan_of_its_own_at_the_stage_and_a_key_that_the_authori
     assert prefix == "candid-usage-plan-${AWS::StackName}-"
 
 
-def test_an_access_log_line_is_json_without_addresses_names_paths_or_queries() -> None:
-    line = json.loads(properties("ApicandidStage")["AccessLogSetting"]["Format"])
+@pytest.mark.parametrize(
+    ("name", "route"), [("ApicandidStage", "$context.resourcePath"), ("RekognitionApicandidStage", "rekognition")]
+)
+def test_an_access_log_line_is_json_without_addresses_names_paths_or_queries(name: str, route: str) -> None:
+    line = json.loads(properties(name)["AccessLogSetting"]["Format"])
     assert line["request_id"] == "$context.requestId"
-    assert line["route"] == "$context.resourcePath"
+    assert line["route"] == route
     assert line["status"] == "$context.status"
     told = " ".join(line.values())
     assert not [
@@ -198,6 +208,7 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
         "AgencyRequestsPerSecond": 20,
         "AgencyRequestsBurst": 40,
         "Model": "sface",
+        "RekognitionEndpoint": "",
         "AlarmTopicArn": "",
         "ApiLogsRole": "create",
     }
@@ -205,6 +216,8 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
         "ApiUrl",
         "ApiId",
         "AgencyUsagePlanId",
+        "RekognitionApiId",
+        "RekognitionUrl",
         "PhotosBucketName",
         "ProbesBucketName",
         "AccessLogsBucketName",
@@ -245,3 +258,66 @@ def test_every_name_begins_with_the_stacks_so_that_two_stacks_can_live_in_one_ac
     unnamed = {"AWS::S3::Bucket": "BucketName", "AWS::IAM::Role": "RoleName", "AWS::EC2::SecurityGroup": "GroupName"}
     for kind, property_name in unnamed.items():
         assert not [name for name, one in resources(kind).items() if property_name in one["Properties"]]
+
+
+def test_the_way_in_of_rekognition_clients_is_an_api_of_its_own_behind_cloudfront() -> None:
+    api = template()["Resources"]["RekognitionApi"]["Properties"]
+    # A second base64 would take a function's 6 MB.
+    assert "BinaryMediaTypes" not in api
+    assert list(api["DefinitionBody"]["paths"]) == ["/"]
+    assert list(api["DefinitionBody"]["paths"]["/"]) == ["post"]
+    config = properties("RekognitionDistribution")["DistributionConfig"]
+    behaviour = config["DefaultCacheBehavior"]
+    assert behaviour["ViewerProtocolPolicy"] == "https-only"
+    # CachingDisabled, and AllViewerExceptHostHeader.
+    assert behaviour["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+    assert behaviour["OriginRequestPolicyId"] == "b689b0a8-53d0-40ab-baf2-68738e2966ac"
+    (association,) = behaviour["FunctionAssociations"]
+    assert association["EventType"] == "viewer-request"
+    (origin,) = config["Origins"]
+    assert origin["OriginPath"] == "/candid"
+    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    assert config["ViewerCertificate"] == {"CloudFrontDefaultCertificate": True}
+
+
+def test_what_the_api_itself_answers_a_rekognition_client_is_an_exception_that_it_raises() -> None:
+    told = template()["Resources"]["RekognitionApi"]["Properties"]["DefinitionBody"][
+        "x-amazon-apigateway-gateway-responses"
+    ]
+    assert set(told) == {
+        *("REQUEST_TOO_LARGE", "THROTTLED", "MISSING_AUTHENTICATION_TOKEN", "DEFAULT_4XX", "DEFAULT_5XX")
+    }
+    for response in told.values():
+        body = json.loads(response["responseTemplates"]["application/json"])
+        assert body.keys() == {"__type", "message"}
+        assert wrong(body["message"].replace(" ($context.requestId)", "")) is None
+        headers = response["responseParameters"]
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/x-amz-json-1.1'"
+
+
+SIGNED = CHECKOUT / "infra" / "api" / "signed.js"
+SENT = [
+    {"authorization": "AWS4-HMAC-SHA256 Credential=x", "host": "d1.cloudfront.net", "x-amz-date": "20261128T000000Z"},
+    {"host": "candid.example.org"},
+    {"authorization": "a", "x-candid-authorization": "forged", "x-candid-host": "forged", "host": "h"},
+    {"x-candid-authorization": "forged", "x-candid-host": "forged"},
+    {},
+]
+
+
+def test_cloudfronts_function_is_the_file_that_is_tested() -> None:
+    assert properties("RekognitionSigned")["FunctionCode"] == SIGNED.read_text()
+
+
+@pytest.mark.parametrize("headers", SENT)
+def test_cloudfronts_function_hands_on_what_the_local_front_does(headers: dict[str, str]) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("Node.js is not here, which runs CloudFront's function.")
+    event = {"request": {"headers": {name: {"value": value} for name, value in headers.items()}}}
+    program = f"{SIGNED.read_text()}\nconsole.log(JSON.stringify(handler({json.dumps(event)}).headers))"
+    done = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)
+    made = {name: one["value"] for name, one in json.loads(done.stdout).items()}
+    # CloudFront itself gives the API its own name as Host.
+    made.pop("host", None)
+    assert made == dict(handed_on(list(headers.items())))

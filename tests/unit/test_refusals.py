@@ -16,6 +16,8 @@ from candid.errors import PolicyRefusal
 from candid.faces.quality import Quality, Thresholds, findings
 from candid.gallery import adoption, strays
 from candid.http import problem
+from candid.rekognition import operations
+from candid.rekognition.errors import Refused
 from tests.refusals import wrong
 
 SERVICES = Path(__file__).parents[2] / "services"
@@ -30,6 +32,8 @@ ELSEWHERE = {
     "Rejection(found[0].sentence)": "below",
     "PolicyRefusal(f'{why} Use a probe that comes from one of these: {allowed}.')": "below, for each source",
     "Unreachable(_why_unreachable(url, broken))": "below",
+    "Refused(_reason(name))": "below, for each operation",
+    "Revoked(str(error))": "another refusal's text",
 }
 """Calls whose text is made elsewhere."""
 
@@ -112,6 +116,17 @@ def test_what_is_wrong_with_a_face_says_what_to_do() -> None:
     found = findings(worst, Thresholds(**dict.fromkeys(names, 1.0)))
     assert len(found) == len(names)
     assert [wrong(one.sentence) for one in found] == [None] * len(names)
+
+
+@pytest.mark.parametrize(
+    "operation", ["ListStreamProcessors", "CreateFaceLivenessSession", "StartFaceSearch", "DetectText"]
+)
+def test_an_operation_of_rekognitions_that_is_not_carried_out_is_refused_with_what_to_do_instead(
+    operation: str,
+) -> None:
+    with pytest.raises(Refused) as refused:
+        operations.of(operation)
+    assert wrong(str(refused.value)) is None
 
 
 @pytest.mark.parametrize("source", [*(name for name, one in policy().sources.items() if not one.allowed), "none"])

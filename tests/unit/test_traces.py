@@ -38,5 +38,6 @@ def test_every_function_is_looked_at() -> None:
         "index",
         "ingest",
         "redrive",
+        "rekognition",
         "search",
     }

@@ -11,7 +11,6 @@ import time
 from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
-from traceback import extract_tb
 from typing import Any
 from uuid import UUID
 
@@ -20,15 +19,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.exceptions import ClientError
 
 from candid import settings
 from candid.access.limits import Limits
 from candid.access.principal import Permission, Principal
-from candid.aws import error_code
 from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, DependencyUnavailable, LimitReached, NotFound
 from candid.http import problem
+from candid.http.reporting import report
 from candid.settings import SettingsError
 
 _NOT_SET_UP = "This part of Candid is not set up yet. Give your administrator the instance below."
@@ -104,17 +102,8 @@ class Edge:
         return self._problem(document, problem.retry_after(error))
 
     def report(self, error: Exception) -> None:
-        """Log an unforeseen failure. Its text can hold what the caller sent: its type and the places it passed are enough."""
-        places = [
-            f"{frame.filename.rsplit('/services/')[-1]}:{frame.lineno}" for frame in extract_tb(error.__traceback__)
-        ]
-        about: dict[str, object] = {"error": type(error).__name__, "places": places}
-        if isinstance(error, ClientError):
-            about["code"] = error_code(error)
-        if isinstance(error, SettingsError):
-            about["sentence"] = str(error)  # Names variables, never a value.
-        self.logger.error("unforeseen failure", extra=about)
-        self.metrics.add_metric("UnforeseenFailures", MetricUnit.Count, 1)
+        """Log an unforeseen failure, without its text."""
+        report(error, self.logger, self.metrics)
 
     def _fail(self, error: Exception) -> Response[str]:
         self.report(error)

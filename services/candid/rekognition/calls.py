@@ -1,0 +1,72 @@
+"""What an operation is given and gives: who calls, with what at hand; an answer, and what is said of it in headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from candid.access.principal import Permission
+from candid.casework import answer
+from candid.casework.credentials import Grant
+from candid.casework.policy import Policy
+from candid.faces.registry import ModelCard
+from candid.faces.scores import Score
+from candid.gallery.indexes import Indexes
+from candid.rekognition.errors import Refused
+
+NOTICE: Final = "X-Candid-Notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The use cases that operations call."""
+
+    indexes: Indexes
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: whose, and its members as ``contract.read`` gives them."""
+
+    work: Work
+    grant: Grant
+    asked: Mapping[str, Any]
+
+    @property
+    def agency(self) -> str:
+        """Whose gallery it is about: never another's."""
+        return self.grant.principal.agency
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Members of the operation's output, and further headers."""
+
+    members: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What carries an operation out, what its caller must be allowed to do, and whether it is done under a case alone."""
+
+    carry_out: Callable[[Call], Answer]
+    permission: Permission
+    needs_case: bool = False
+
+
+def notice(card: ModelCard) -> dict[str, str]:
+    """What every answer that holds a score says of itself."""
+    return {NOTICE: answer.notice(card)}
+
+
+def similarity(score: Score) -> float:
+    """Rekognition's Similarity, 0 to 100, by the model's calibration. Raises ``Refused`` for a model that has none."""
+    if score.similarity is None:
+        raise Refused(
+            "The gallery's model has no calibration, so that there is no Similarity to give. Use Candid's own API "
+            "(POST /v1/searches, POST /v1/comparisons), or a model that has one."
+        )
+    return round(score.similarity, 4)

@@ -1,0 +1,1 @@
+"""The function that speaks Amazon Rekognition's API."""
