@@ -62,5 +62,5 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
-    changes = Changes(catalog, progress, erasure, indexes)
+    changes = Changes(catalog, progress, erasure, enrolment, indexes)
     return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes)

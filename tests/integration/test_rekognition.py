@@ -370,8 +370,8 @@ def test_an_authorization_that_reached_the_function_would_not_count(world: World
 
 
 def test_scores_of_the_quality_filters_are_in_order() -> None:
+    from candid.faces.filters import _left_out
     from candid.faces.quality import Finding, Quality, Reason
-    from candid.rekognition.faces import _left_out
 
     quality = Quality(0.9, 40.0, 0.09, 120.0, 0.0, 0.0, 0.0, score=20.0)
     little = (Finding(Reason.SMALL_BOUNDING_BOX, 30.0, 40.0, "px", "x"),)

@@ -59,12 +59,34 @@ class PhotoState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Face:
+    """A face of a photo that can be searched. ``box`` is left, top, width and height as shares of the upright photo's width and
+    height (a face that the frame cuts may lie beyond 0 and 1), ``confidence`` the detector's, 0 to 1; None where an earlier
+    Candid did not keep them."""
+
+    face_id: str
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """How a photo is enrolled that is no booking's but came by IndexFaces: each face of it that passes ``quality_filter``, at
+    most ``max_faces`` of them (None: all), the largest first."""
+
+    external_image_id: str | None = None
+    max_faces: int | None = None
+    quality_filter: str = "AUTO"
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a booking. ``reasons`` and ``quality`` are as the API shows them; ``face_ids`` are all ids that the index may
-    hold for it, ``face_id`` the one that it should hold; ``late`` are ids of faces that a worker wrote or erased after its lease
-    was over, so that the index may hold them or not, whatever the rest says; ``sequencer`` is the newest hint that the record has
-    followed; ``held_until`` is when the lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the
-    request (or event) that announced it."""
+    hold for it, ``faces`` those that it should hold; ``deleted`` are ids of faces that somebody deleted, so that they are not
+    enrolled again; ``late`` are ids of faces that a worker wrote or erased after its lease was over, so that the index may hold
+    them or not, whatever the rest says; ``sequencer`` is the newest hint that the record has followed; ``held_until`` is when the
+    lease of the worker that has it ends (seconds since 1970); ``request_id`` is that of the request (or event) that announced
+    it."""
 
     photo_id: str
     view: View
@@ -74,8 +96,9 @@ class Photo:
     sha256: str | None = None
     version_id: str | None = None
     model: str | None = None
-    face_id: str | None = None
+    faces: tuple[Face, ...] = ()
     face_ids: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
     reason: str | None = None
     sentence: str | None = None
@@ -87,10 +110,21 @@ class Photo:
     held_until: float | None = None
     request_id: str | None = None
 
+    @property
+    def face_id(self) -> str | None:
+        """The id of its face, of several the largest's; None where it has none that can be searched."""
+        return self.faces[0].face_id if self.faces else None
+
+    @property
+    def stand(self) -> frozenset[str]:
+        """The ids of the faces that the index should hold."""
+        return frozenset(face.face_id for face in self.faces)
+
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """An arrest's record. Number, subject and date are None for photos that were dropped without their fields."""
+    """An arrest's record. Number, subject and date are None for photos that were dropped without their fields, and for one that
+    came by IndexFaces, which has ``indexing`` instead."""
 
     agency: str
     collection: str
@@ -107,6 +141,17 @@ class Booking:
     change: str | None = None
     changed_at: datetime | None = None
     change_request_id: str | None = None
+    indexing: Indexing | None = None
+
+    @property
+    def labels(self) -> tuple[str, datetime] | None:
+        """Subject and date as the index has them beside a template; None for a record that is not complete. Of a photo that
+        came by IndexFaces nobody knows the subject, and its date is when it came."""
+        if self.indexing is not None:
+            return self.booking_id, self.created_at
+        if self.subject_id is None or self.booked_at is None:
+            return None
+        return self.subject_id, self.booked_at
 
     def key_of(self, photo_id: str) -> PhotoKey:
         """Where the photo lies."""

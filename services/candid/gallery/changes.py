@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from candid import correlation
 from candid.gallery.booking import GONE_STATES, BookingState
 from candid.gallery.catalog import Catalog
+from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
@@ -26,6 +27,7 @@ class Changes:
     catalog: Catalog
     progress: Progress
     erasure: Erasure
+    enrolment: Enrolment
     indexes: Indexes
 
     def follow(self, agency: str, booking_id: str, until: float) -> Outcome:
@@ -38,7 +40,9 @@ class Changes:
             self.erasure.erase(agency, booking_id, until)
             return Outcome(Kind.ERASED)
         for photo in booking.photos:
-            if photo.face_ids and not self._relabel(booking.key_of(photo.photo_id), until):
+            if photo.deleted & photo.face_ids:
+                self.enrolment.reconcile_photo(booking.key_of(photo.photo_id), until)
+            elif photo.face_ids and not self._relabel(booking.key_of(photo.photo_id), until):
                 return self.follow(agency, booking_id, until)
         self.catalog.forget_change(booking)
         return Outcome(Kind.FOLLOWED)
@@ -57,13 +61,14 @@ class Changes:
             with self.progress.holding(lease):
                 # Read again: nobody else writes this photo's labels from here on.
                 booking = self.catalog.get(key.agency, key.booking_id)
-                if booking is not None and booking.subject_id is not None and booking.booked_at is not None:
+                if booking is not None and booking.labels is not None:
+                    subject_id, booked_at = booking.labels
                     for one in self.indexes.written():
                         one.index.relabel(
                             Partition(key.agency, key.collection),
                             [uuid.UUID(face) for face in sorted(lease.photo.face_ids)],
-                            subject_id=booking.subject_id,
-                            booked_at=booking.booked_at,
+                            subject_id=subject_id,
+                            booked_at=booked_at,
                         )
                 # Had the lease been another's by then, these labels could have overwritten newer ones.
                 if self.progress.release(lease):

@@ -40,8 +40,8 @@ from candid.errors import DependencyUnavailable, ImageTooLarge
 from candid.gallery import adoption, strays
 from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
-from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
-from candid.gallery.booking_face import BookingFace, read_face
+from candid.gallery.booking import GONE_STATES, Booking, Face, Photo, PhotoState
+from candid.gallery.booking_face import BookingFace, read_face, read_faces
 from candid.gallery.catalog import Catalog
 from candid.gallery.index import Entry, Partition
 from candid.gallery.indexes import Indexes, ModelIndex
@@ -52,7 +52,8 @@ from candid.gallery.strays import Strays
 from candid.storage import StoredObject
 
 DUPLICATE_PHOTO: Final = "DUPLICATE_PHOTO"
-_PASSING: Final = adoption.REASONS | {DUPLICATE_PHOTO}
+FACE_DELETED: Final = "FACE_DELETED"
+_PASSING: Final = adoption.REASONS | {DUPLICATE_PHOTO, FACE_DELETED}
 """Rejections for what the booking's record holds, which can change while the photo does not."""
 _MOST_MOVES: Final = 20
 _KINDS: Final = {
@@ -161,7 +162,7 @@ class Enrolment:
         model = written[0].engine.card.id
         blank = replace(
             photo,
-            face_id=None,
+            faces=(),
             face_ids=frozenset(),
             reason=None,
             sentence=None,
@@ -179,7 +180,7 @@ class Enrolment:
             return self._settle(booking, lease, unread, Rejection.of(refusal), written, watch)
         if stored is None:
             state = PhotoState.REMOVED if photo.sha256 is not None else PhotoState.AWAITING_UPLOAD
-            return self._write(booking, lease, replace(blank, state=state), None, written, watch)
+            return self._write(booking, lease, replace(blank, state=state), (), written, watch)
         digest = sha256(stored.data).hexdigest()
         if self._stands(booking, photo, stored, digest, written, watch):
             return Kind.UNCHANGED, photo
@@ -188,8 +189,7 @@ class Enrolment:
             completed = self._judge_record(booking, photo, stored, digest)
         if isinstance(completed, Rejection):
             return self._settle(booking, lease, blank, completed, written, watch)
-        face = read_face([one.engine for one in written], stored.data, watch)
-        return self._settle(completed, lease, blank, face, written, watch)
+        return self._settle(completed, lease, blank, _read(completed, written, stored.data, watch), written, watch)
 
     def _stands(
         self,
@@ -211,14 +211,16 @@ class Enrolment:
             return False
         if photo.state is PhotoState.REJECTED:
             return photo.reason not in _PASSING and not photo.face_ids
-        if photo.state is not PhotoState.ENROLLED or photo.face_id is None or photo.face_ids != {photo.face_id}:
+        if photo.state is not PhotoState.ENROLLED or not photo.faces or photo.face_ids != photo.stand:
+            return False
+        if photo.stand & photo.deleted:
             return False
         with watch.part("index"):
-            place = Partition(booking.agency, booking.collection), [uuid.UUID(photo.face_id)]
+            place = Partition(booking.agency, booking.collection), _ids(photo.stand)
             held = [entry for one in written for entry in one.index.get(*place)]
         # Labels too: a correction whose note was lost would otherwise never reach the index.
-        return len(held) == len(written) and all(
-            (entry.subject_id, entry.booked_at) == (booking.subject_id, booking.booked_at) for entry in held
+        return len(held) == len(written) * len(photo.faces) and all(
+            (entry.subject_id, entry.booked_at) == booking.labels for entry in held
         )
 
     def _judge_record(self, booking: Booking, photo: Photo, stored: StoredObject, digest: str) -> Booking | Rejection:
@@ -227,7 +229,7 @@ class Enrolment:
                 "CHECKSUM_MISMATCH",
                 "The photo that arrived is not the one that was announced: its SHA-256 differs. Upload it again.",
             )
-        completed = self.adoption.complete(booking, stored.metadata)
+        completed = booking if booking.indexing else self.adoption.complete(booking, stored.metadata)
         if isinstance(completed, Booking) and completed.state in GONE_STATES:
             raise RecordMoved
         return completed
@@ -237,11 +239,16 @@ class Enrolment:
         booking: Booking,
         lease: Lease,
         photo: Photo,
-        verdict: BookingFace | Rejection,
+        verdict: Sequence[BookingFace] | Rejection,
         written: Sequence[ModelIndex],
         watch: Stopwatch,
     ) -> tuple[Kind, Photo]:
-        if isinstance(verdict, BookingFace) and _has_twin(booking, photo):
+        if not isinstance(verdict, Rejection):
+            verdict = [one for one in verdict if _face_id(lease.key, photo, one) not in photo.deleted] or Rejection(
+                FACE_DELETED,
+                "Its face was deleted, and is not enrolled again. Upload another photo, or delete the booking.",
+            )
+        if not isinstance(verdict, Rejection) and _has_twin(booking, photo):
             verdict = Rejection(
                 DUPLICATE_PHOTO,
                 "The booking has this very photo already, and one is enough. Upload another if you meant another.",
@@ -255,17 +262,17 @@ class Enrolment:
                 reasons=verdict.reasons,
                 quality=verdict.quality,
             )
-            return self._write(booking, lease, refused, None, written, watch)
-        face_id = str(lease.key.face_id(str(photo.sha256), 0))
+            return self._write(booking, lease, refused, (), written, watch)
+        faces = tuple(Face(_face_id(lease.key, photo, one), one.box, one.confidence) for one in verdict)
         enrolled = replace(
             photo,
             state=PhotoState.ENROLLED,
-            face_id=face_id,
-            face_ids=frozenset({face_id}),
-            quality=verdict.quality,
+            faces=faces,
+            face_ids=frozenset(one.face_id for one in faces),
+            quality=verdict[0].quality,
         )
         with watch.part("table"):
-            lease = self.progress.intend(lease, face_id)
+            lease = self.progress.intend(lease, enrolled.face_ids)
         return self._write(booking, lease, enrolled, verdict, written, watch)
 
     def _write(
@@ -273,15 +280,15 @@ class Enrolment:
         booking: Booking,
         lease: Lease,
         photo: Photo,
-        face: BookingFace | None,
+        faces: Sequence[BookingFace],
         written: Sequence[ModelIndex],
         watch: Stopwatch,
     ) -> tuple[Kind, Photo]:
         """Steps 2 to 4; again from 2 where the record has moved, so that the labels in the index are those of the record."""
         partition = Partition(booking.agency, booking.collection)
         stale = _ids((lease.photo.face_ids | lease.photo.late) - photo.face_ids)
-        known = (lease.photo.face_id, lease.photo.model) == (photo.face_id, photo.model)
-        labels: tuple[str | None, datetime | None] | None = None
+        known = (lease.photo.stand, lease.photo.model) == (photo.stand, photo.model)
+        labels: tuple[str, datetime] | None = None
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
                 # Its erasure may have been here already, and nothing is ever enrolled for it again.
@@ -289,15 +296,15 @@ class Enrolment:
                 raise RecordMoved
             with watch.part("index"):
                 self.progress.expect_time(lease)
-                if face is not None and labels != (booking.subject_id, booking.booked_at):
+                if faces and labels != booking.labels:
                     for one in written:
-                        entry = _entry(booking, partition, photo, face, one.engine.card.id)
-                        # The same photo and model give the same template. While another index is filled, the one that serves
+                        entries = _entries(booking, partition, photo, faces, one.engine.card.id)
+                        # The same photo and model give the same templates. While another index is filled, the one that serves
                         # would otherwise be written anew, and hold every template a second time until it merges.
-                        if not known or one.index.get(partition, [entry.id]) != (entry,):
-                            lease.touched.add(str(entry.id))
-                            one.index.upsert([entry])
-                    labels = (booking.subject_id, booking.booked_at)
+                        if not known or one.index.get(partition, [entry.id for entry in entries]) != entries:
+                            lease.touched.update(photo.stand)
+                            one.index.upsert(entries)
+                    labels = booking.labels
                 if stale:
                     lease.touched.update(map(str, stale))
                     self.indexes.erase(partition, stale)
@@ -312,9 +319,9 @@ class Enrolment:
                 self._take_out(lease.key, lease.touched)
                 raise RecordMoved
             booking = moved
-            if face is not None and _has_twin(booking, photo):
-                bare = replace(photo, face_id=None, face_ids=frozenset())
-                return self._settle(booking, lease, bare, face, written, watch)
+            if faces and _has_twin(booking, photo):
+                bare = replace(photo, faces=(), face_ids=frozenset())
+                return self._settle(booking, lease, bare, faces, written, watch)
         raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
 
     def _take_out(self, key: PhotoKey, faces: Iterable[str]) -> None:
@@ -331,16 +338,36 @@ class Enrolment:
             events.publish(self.bus, events.PhotoRejected(str(photo.reason), *place))
 
 
-def _entry(booking: Booking, partition: Partition, photo: Photo, face: BookingFace, model: str) -> Entry:
-    if booking.subject_id is None or booking.booked_at is None:
+def _read(
+    booking: Booking, written: Sequence[ModelIndex], data: bytes, watch: Stopwatch
+) -> Sequence[BookingFace] | Rejection:
+    engines = [one.engine for one in written]
+    if booking.indexing is not None:
+        return read_faces(engines, data, booking.indexing, watch)
+    face = read_face(engines, data, watch)
+    return face if isinstance(face, Rejection) else (face,)
+
+
+def _face_id(key: PhotoKey, photo: Photo, face: BookingFace) -> str:
+    return str(key.face_id(str(photo.sha256), face.place))
+
+
+def _entries(
+    booking: Booking, partition: Partition, photo: Photo, faces: Sequence[BookingFace], model: str
+) -> tuple[Entry, ...]:
+    if booking.labels is None:
         raise ValueError("a booking whose photo is enrolled has a subject and a date")
-    return Entry(
-        id=uuid.UUID(photo.face_id),
-        partition=partition,
-        booking_id=booking.booking_id,
-        subject_id=booking.subject_id,
-        booked_at=booking.booked_at,
-        template=face.templates[model],
+    subject_id, booked_at = booking.labels
+    return tuple(
+        Entry(
+            id=uuid.UUID(named.face_id),
+            partition=partition,
+            booking_id=booking.booking_id,
+            subject_id=subject_id,
+            booked_at=booked_at,
+            template=face.templates[model],
+        )
+        for named, face in zip(photo.faces, faces, strict=True)
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from candid import aws
 from candid.aws import dependency
 from candid.correlation import correlation_id
-from candid.gallery.booking import Booking, BookingState, Disposition, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Disposition, Face, Indexing, Photo, PhotoState, View
 from candid.tables import Item, from_item, moment, now, timestamp
 
 GONE: Final[dict[str, Any]] = {
@@ -77,6 +77,7 @@ def booking_item(booking: Booking) -> Item:
         "created_at": timestamp(booking.created_at),
         "disposition": booking.disposition.value,
         "fields": dict(booking.fields),
+        "indexing": _indexing_item(booking.indexing),
         "revision": booking.revision,
         "agency_key": booking.agency,
         "agency_state": f"{booking.agency}#{booking.state}",
@@ -121,6 +122,7 @@ def booking_of(items: Sequence[Item]) -> Booking | None:
         change=note["nonce"] if note else None,
         changed_at=moment(note["at"]) if note else None,
         change_request_id=note.get("request_id") if note else None,
+        indexing=_indexing_of(record.get("indexing")),
     )
 
 
@@ -135,8 +137,9 @@ def photo_of(item: Item) -> Photo:
         sha256=item.get("sha256"),
         version_id=item.get("version_id"),
         model=item.get("model"),
-        face_id=item.get("face_id"),
+        faces=_faces_of(item),
         face_ids=frozenset(item.get("face_ids", ())),
+        deleted=frozenset(item.get("deleted", ())),
         late=frozenset(item.get("late", ())),
         reason=item.get("reason"),
         sentence=item.get("sentence"),
@@ -148,3 +151,46 @@ def photo_of(item: Item) -> Photo:
         held_until=item["lease_until"] / 1000 if "lease_until" in item else None,
         request_id=item.get("request_id"),
     )
+
+
+def faces_item(faces: Sequence[Face]) -> list[Item] | None:
+    """A photo's faces as its item holds them."""
+    return [
+        {
+            "face_id": face.face_id,
+            **({} if face.box is None else {"box": list(face.box)}),
+            **({} if face.confidence is None else {"confidence": face.confidence}),
+        }
+        for face in faces
+    ] or None
+
+
+def _faces_of(item: Item) -> tuple[Face, ...]:
+    if "faces" not in item:
+        # As an earlier Candid wrote it.
+        return (Face(item["face_id"]),) if "face_id" in item else ()
+    return tuple(
+        Face(
+            one["face_id"],
+            tuple(float(side) for side in one["box"]) if "box" in one else None,  # type: ignore[arg-type]
+            float(one["confidence"]) if "confidence" in one else None,
+        )
+        for one in item["faces"]
+    )
+
+
+def _indexing_item(indexing: Indexing | None) -> Item | None:
+    if indexing is None:
+        return None
+    told = {
+        "external_image_id": indexing.external_image_id,
+        "max_faces": indexing.max_faces,
+        "quality_filter": indexing.quality_filter,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _indexing_of(item: Item | None) -> Indexing | None:
+    if item is None:
+        return None
+    return Indexing(item.get("external_image_id"), item.get("max_faces"), item["quality_filter"])

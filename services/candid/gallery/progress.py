@@ -18,7 +18,7 @@ from candid import aws
 from candid.aws import dependency, error_code
 from candid.errors import DependencyUnavailable
 from candid.gallery.booking import Booking, Photo, PhotoState, state_of
-from candid.gallery.items import GONE, booking_pk, photo_of, photo_sk
+from candid.gallery.items import GONE, booking_pk, faces_item, photo_of, photo_sk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.transaction import write_all
 from candid.tables import cancelled_by, from_item, is_condition_failure, key, now, timestamp, to_item
@@ -125,12 +125,13 @@ class Progress:
         if self.clock() > lease.until:
             raise LeaseLost("The time for the photo is over.")
 
-    def intend(self, lease: Lease, face_id: str) -> Lease:
-        """Note a face's id before the index sees it, so that the table knows every template there is. Raises ``LeaseLost``."""
-        if face_id in lease.photo.face_ids:
+    def intend(self, lease: Lease, face_ids: Collection[str]) -> Lease:
+        """Note faces' ids before the index sees them, so that the table knows every template there is. Raises ``LeaseLost``."""
+        new = set(face_ids) - lease.photo.face_ids
+        if not new:
             return lease
-        self._update(lease, "ADD face_ids :ids", {":ids": {face_id}})
-        return replace(lease, photo=replace(lease.photo, face_ids=lease.photo.face_ids | {face_id}))
+        self._update(lease, "ADD face_ids :ids", {":ids": new})
+        return replace(lease, photo=replace(lease.photo, face_ids=lease.photo.face_ids | new))
 
     def note_late(self, place: PhotoKey, faces: Collection[str]) -> bool:
         """Note the faces that a worker has touched after its lease was over, for whoever has the photo next to put right; this
@@ -164,7 +165,9 @@ class Progress:
             "sha256": photo.sha256,
             "version_id": photo.version_id,
             "model": photo.model,
-            "face_id": photo.face_id,
+            "faces": faces_item(photo.faces),
+            # Of earlier Candids.
+            "face_id": None,
             "face_ids": set(photo.face_ids) or None,
             "reason": photo.reason,
             "sentence": photo.sentence,

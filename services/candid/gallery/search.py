@@ -121,7 +121,7 @@ class GallerySearch:
         if booking is None or booking.state in GONE_STATES or booking.collection != neighbour.partition.collection:
             return None
         for photo in booking.photos:
-            if photo.face_id == str(neighbour.id) and photo.state is PhotoState.ENROLLED:
+            if str(neighbour.id) in photo.stand - photo.deleted and photo.state is PhotoState.ENROLLED:
                 return booking, photo
         return None
 

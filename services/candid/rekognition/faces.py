@@ -5,41 +5,16 @@ ours is said here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from candid.faces.detector import Detection
-from candid.faces.engine import FaceEngine
+from candid.faces.filters import Seen
 from candid.faces.image import Pixels
-from candid.faces.quality import Finding, Quality, Reason
 
 _LANDMARKS: Final = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")
 """Left and right as the viewer sees them, which is Rekognition's way and the detector's order."""
 _SHARP: Final = 0.19
 """Twice a good portrait's sharpness (``faces.quality``), which is called 100: a good portrait has 50."""
-_LENIENT: Final = 0.5
-_STRICT_SCORE: Final = 30.0
-NONE, AUTO, LOW, MEDIUM, HIGH = "NONE", "AUTO", "LOW", "MEDIUM", "HIGH"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A face of an image, measured. ``place`` counts from 0, the largest face; ``reasons`` is why a filter leaves it out."""
-
-    place: int
-    detection: Detection
-    quality: Quality
-    reasons: tuple[str, ...]
-
-
-def look(engine: FaceEngine, image: Pixels, quality_filter: str) -> list[Seen]:
-    """All faces of an image, the largest first, each with why ``quality_filter`` leaves it out, or no reason."""
-    seen = []
-    for place, detection in enumerate(engine.detect(image)):
-        quality, found = engine.measure(image, detection)
-        seen.append(Seen(place, detection, quality, _left_out(quality, found, quality_filter)))
-    return seen
 
 
 def bounding_box(detection: Detection, image: Pixels) -> dict[str, float]:
@@ -84,24 +59,6 @@ def compared(one: Seen, image: Pixels) -> dict[str, Any]:
 def detail(one: Seen, image: Pixels) -> dict[str, Any]:
     """A ``FaceDetail``: what Candid can measure. Attributes that it has no model for are left out, whoever asks for them."""
     return compared(one, image)
-
-
-def _left_out(quality: Quality, found: Sequence[Finding], quality_filter: str) -> tuple[str, ...]:
-    """AUTO and MEDIUM are what enrolment of a booking asks for; LOW forgives what is at least half of that; HIGH wants a score
-    of 30 of 100 besides; NONE leaves nothing out."""
-    if quality_filter == NONE:
-        return ()
-    counted = [one for one in found if quality_filter != LOW or _is_bad(one)]
-    reasons = tuple(dict.fromkeys(one.reason.value for one in counted))
-    if not reasons and quality_filter == HIGH and quality.score < _STRICT_SCORE:
-        return ("LOW_FACE_QUALITY",)
-    return reasons
-
-
-def _is_bad(finding: Finding) -> bool:
-    if finding.reason is Reason.EXTREME_POSE:
-        return abs(finding.measured) * _LENIENT > finding.threshold
-    return finding.measured < finding.threshold * _LENIENT
 
 
 def _degrees(angle: float) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from candid.errors import InvalidRequest
+from candid.faces.filters import NONE, Seen, look
 from candid.faces.image import Pixels
 from candid.rekognition import faces
 from candid.rekognition.calls import Answer, Call, notice, similarity
-from candid.rekognition.faces import NONE, Seen
 from candid.rekognition.images import image_of
 
 _MOST_COMPARED: Final = 100
@@ -19,7 +19,7 @@ _SIMILARITY: Final = 80.0
 def detect_faces(call: Call) -> Answer:
     """DetectFaces: up to 100 faces, the largest first."""
     image = image_of(call, "Image")
-    seen = faces.look(call.work.indexes.engine(), image, NONE)[:_MOST_COMPARED]
+    seen = look(call.work.indexes.engine(), image, NONE)[:_MOST_COMPARED]
     return Answer({"FaceDetails": [faces.detail(one, image) for one in seen]})
 
 
@@ -29,8 +29,8 @@ def compare_faces(call: Call) -> Answer:
     quality_filter = call.asked.get("QualityFilter", NONE)
     threshold = call.asked.get("SimilarityThreshold", _SIMILARITY)
     source, target = image_of(call, "SourceImage"), image_of(call, "TargetImage")
-    one = _largest(faces.look(engine, source, quality_filter))
-    others = [face for face in faces.look(engine, target, quality_filter) if not face.reasons][:_MOST_COMPARED]
+    one = _largest(look(engine, source, quality_filter))
+    others = [face for face in look(engine, target, quality_filter) if not face.reasons][:_MOST_COMPARED]
     template = engine.templates(source, [one.detection])[0]
     rows: Any = engine.templates(target, [face.detection for face in others]) if others else ()
     alike = [(similarity(engine.score(float(template @ row))), face) for row, face in zip(rows, others, strict=True)]

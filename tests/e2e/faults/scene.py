@@ -94,5 +94,4 @@ def _open(item: dict[str, Any]) -> str:
         return "a photo that waits"
     if photo.state in {PhotoState.ENROLLED, PhotoState.REJECTED} and not photo.announced:
         return "a photo that was not announced"
-    faces = {photo.face_id} if photo.state is PhotoState.ENROLLED else set()
-    return "" if photo.face_ids == faces and not photo.late else "other faces than the photo's"
+    return "" if photo.face_ids == photo.stand and not photo.late else "other faces than the photo's"

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
+from candid.gallery.booking import Booking, BookingState, Face, Photo, PhotoState, View
 from candid.gallery.exact.index import ExactIndex
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import GallerySearch
@@ -43,7 +43,7 @@ def unit(cosine: float) -> np.ndarray:
 
 
 def booking(subject: str, face_id: uuid.UUID, fate: str) -> Booking:
-    photo = Photo(str(uuid.uuid4()), View.FRONTAL, PhotoState.ENROLLED, model=MODEL, face_id=str(face_id))
+    photo = Photo(str(uuid.uuid4()), View.FRONTAL, PhotoState.ENROLLED, model=MODEL, faces=(Face(str(face_id)),))
     record = Booking(
         agency=PARTITION.agency,
         collection=PARTITION.collection,
@@ -58,7 +58,7 @@ def booking(subject: str, face_id: uuid.UUID, fate: str) -> Booking:
     changed = {
         "stands": record,
         "deleting": replace(record, state=BookingState.DELETING),
-        "replaced": replace(record, photos=(replace(photo, face_id=str(uuid.uuid4())),)),
+        "replaced": replace(record, photos=(replace(photo, faces=(Face(str(uuid.uuid4())),)),)),
         "rejected": replace(record, photos=(replace(photo, state=PhotoState.REJECTED),)),
         "elsewhere": replace(record, collection="archive"),
     }

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candid.errors import DependencyUnavailable
+from candid.gallery import booking as records
 from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import Catalog
 from candid.gallery.exact.index import ExactIndex
@@ -85,9 +86,11 @@ class Face:
             view=View.FRONTAL,
             state=PhotoState.REJECTED if self.spoilt == "rejected" else PhotoState.ENROLLED,
             model=MODEL,
-            face_id=str(uuid.uuid4() if self.spoilt == "other face" else self.identity),
+            faces=(records.Face(str(uuid.uuid4() if self.spoilt == "other face" else self.identity)),),
         )
-        profile = Photo(f"profile-{self.identity}", View.LEFT_PROFILE, PhotoState.ENROLLED, model=MODEL, face_id="x")
+        profile = Photo(
+            f"profile-{self.identity}", View.LEFT_PROFILE, PhotoState.ENROLLED, model=MODEL, faces=(records.Face("x"),)
+        )
         return Booking(
             agency=self.partition.agency,
             collection="archive" if self.spoilt == "other collection" else self.partition.collection,

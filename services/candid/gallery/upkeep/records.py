@@ -52,7 +52,7 @@ def enrolled(bookings: Iterable[Booking]) -> Iterator[tuple[Booking, Photo]]:
     for booking in bookings:
         if booking.state not in GONE_STATES:
             for photo in booking.photos:
-                if photo.state is PhotoState.ENROLLED and photo.face_id:
+                if photo.state is PhotoState.ENROLLED and photo.faces:
                     yield booking, photo
 
 
@@ -68,10 +68,11 @@ def absent(index: VectorIndex, photos: Iterable[tuple[Booking, Photo]]) -> list[
         by_partition.setdefault(Partition(booking.agency, booking.collection), []).append((booking, photo))
     found: list[PhotoKey] = []
     for partition, here in by_partition.items():
-        held = {entry.id: entry for entry in index.get(partition, [UUID(str(photo.face_id)) for _, photo in here])}
+        wanted = [UUID(face.face_id) for _, photo in here for face in photo.faces]
+        held = {entry.id: entry for entry in index.get(partition, wanted)}
         for booking, photo in here:
-            entry = held.get(UUID(str(photo.face_id)))
-            labels = (booking.booking_id, booking.subject_id, booking.booked_at)
-            if entry is None or (entry.booking_id, entry.subject_id, entry.booked_at) != labels:
+            labels = (booking.booking_id, *(booking.labels or ()))
+            entries = [held.get(UUID(face.face_id)) for face in photo.faces]
+            if any(one is None or (one.booking_id, one.subject_id, one.booked_at) != labels for one in entries):
                 found.append(booking.key_of(photo.photo_id))
     return found

@@ -274,7 +274,7 @@ def _is_open(photo: Photo) -> bool:
     if photo.state is PhotoState.RECEIVED or photo.late:
         return True
     if photo.state is PhotoState.ENROLLED:
-        return not photo.announced or photo.face_ids != {photo.face_id}
+        return not photo.announced or photo.face_ids != photo.stand or bool(photo.stand & photo.deleted)
     return bool(photo.face_ids) or (photo.state is PhotoState.REJECTED and not photo.announced)
 
 
