@@ -24,6 +24,7 @@ from infra.local.places import CHECKOUT
 BUCKET: Final = "candid-deployments"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FUNCTION: Final = "AWS::Serverless::Function"
+_API: Final = "AWS::Serverless::Api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def deployable(path: Path, *, forward_to: str = "") -> Deployable:
         gateway = gateway or yaml_parse(text.decode())
         include["Location"] = place("includes", "yaml", text)
     gateways = {
-        "ApiId": gateway,
-        "RekognitionApiId": template["Resources"]["RekognitionApi"]["Properties"]["DefinitionBody"],
+        f"{name}Id": _document(resource["Properties"]["DefinitionBody"], gateway)
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == _API
     }
     return Deployable(json.dumps(template, sort_keys=True, default=str), objects, gateways)
 
@@ -96,6 +98,11 @@ def zipped(place: Path, system: str = sys.platform) -> bytes:
             entry.external_attr = 0o644 << 16
             target.writestr(entry, file.read_bytes())
     return packed.getvalue()
+
+
+def _document(body: Mapping[str, Any], included: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An API's document: what its body includes, or the body itself."""
+    return included if "Fn::Transform" in body else body
 
 
 def _functions(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

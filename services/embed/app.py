@@ -25,6 +25,7 @@ from candid.aws import dependency, error_code
 from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, DependencyUnavailable
 from candid.events import MalformedEvent, item_hint, object_hint
+from candid.gallery.collections import collection_ref
 from candid.gallery.dead_letters.aside import reason
 from candid.gallery.items import booking_ref
 from candid.gallery.outcome import Kind, Outcome
@@ -94,6 +95,12 @@ def _follow_up(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
     try:
         hint = item_hint(record.raw_event)
         booking = booking_ref(hint.pk) if hint.sk == "CHANGE" else None
+        collection = collection_ref(hint.pk) if hint.sk == "CHANGE" else None
+        if collection is not None:
+            outcome = work().dissolution.follow(*collection, _deadline(lambda_context))
+            # A collection's name is an agency's own word.
+            _report("collection", outcome)
+            return
         if booking is None:
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return

@@ -15,23 +15,28 @@ from candid.gallery.adoption import Adoption
 from candid.gallery.arrivals import Arrivals
 from candid.gallery.catalog import Catalog
 from candid.gallery.changes import Changes
+from candid.gallery.collections import Collections
 from candid.gallery.dead_letters.aside import Aside
+from candid.gallery.dissolution import Dissolution
 from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
 from candid.gallery.indexes import Indexes, open_indexes
 from candid.gallery.progress import Progress
+from candid.gallery.sharing import Sharing
 from candid.gallery.strays import Strays
 from candid.settings import EmbedSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records."""
+    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records and the
+    deletion of collections."""
 
     bucket: str
     queue_url: str
     enrolment: Enrolment
     changes: Changes
+    dissolution: Dissolution
 
 
 @cache
@@ -58,9 +63,11 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     catalog = Catalog(told.gallery_table)
     progress = progress or Progress(told.gallery_table)
     strays = Strays(told.gallery_table, told.event_bus)
-    adoption = Adoption(catalog)
+    collections = Collections(told.gallery_table)
+    adoption = Adoption(catalog, collections)
     erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
     changes = Changes(catalog, progress, erasure, enrolment, indexes)
-    return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes)
+    dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table), indexes)
+    return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes, dissolution)

@@ -19,6 +19,7 @@ from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
 from candid.gallery.booking import BookingState
 from candid.gallery.catalog import NO_SUCH_BOOKING, Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
 from candid.gallery.sharing import NO_SUCH_SHARE, Sharing
 from candid.http import cursors, problem
@@ -55,7 +56,10 @@ class Work:
 def work() -> Work:
     """The use cases, wired once a process."""
     told = settings.read(settings.IngestSettings, os.environ)
-    return Work(Intake(Catalog(told.gallery_table), told.photos_bucket), Sharing(told.gallery_table))
+    return Work(
+        Intake(Catalog(told.gallery_table), Collections(told.gallery_table), told.photos_bucket),
+        Sharing(told.gallery_table),
+    )
 
 
 @edge.api.post("/v1/bookings")

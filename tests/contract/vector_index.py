@@ -418,6 +418,27 @@ class VectorIndexContract:
             index.search([BOOKINGS], unit(1), 1, Filter(booked_from=naive))
         assert index.count(BOOKINGS) == 0
 
+    def test_the_members_of_a_partition_are_listed_in_the_order_of_their_ids(self, index: VectorIndex) -> None:
+        index.upsert([entry(number) for number in range(25)])
+        index.upsert([replace(entry(99), partition=Partition("lane-county", "bookings"))])
+        expected = sorted(identity(number) for number in range(25))
+
+        def check() -> None:
+            found: list[UUID] = []
+            while page := index.members(BOOKINGS, found[-1] if found else None, 10):
+                assert len(page) <= 10
+                assert all(label.partition == BOOKINGS for label in page)
+                found += [label.id for label in page]
+            assert found == expected
+            assert [one.id for one in index.members(BOOKINGS, None, 10_000)] == expected
+            assert index.members(Partition("lane-county", "archive"), None, 10) == ()
+
+        settled(check)
+        index.delete(BOOKINGS, expected[:5])
+        settled(lambda: _assert_equal([one.id for one in index.members(BOOKINGS, None, 3)], expected[5:8]))
+        with pytest.raises(ValueError, match="10,000"):
+            index.members(BOOKINGS, None, 0)
+
     @pytest.mark.parametrize("k", [0, -1, 10_001])
     def test_a_k_outside_1_to_10000_is_refused(self, index: VectorIndex, k: int) -> None:
         with pytest.raises(ValueError, match="10,000"):

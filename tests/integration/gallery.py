@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.intake import Intake, NewBooking, NewPhoto
 from candid.gallery.photos import PhotoKey
 from casework import app as casework_app
@@ -47,7 +48,9 @@ class Gallery:
         """Put a portrait in as a booking photo and enrol it; the booking's id."""
         self.numbers += 1
         new = NewBooking(f"B{self.numbers}", subject, booked_at, collection, photos=[NewPhoto("image/jpeg")])
-        booking, [expected] = Intake(Catalog(GALLERY_TABLE), PHOTOS_BUCKET).register(agency, new)
+        booking, [expected] = Intake(Catalog(GALLERY_TABLE), Collections(GALLERY_TABLE), PHOTOS_BUCKET).register(
+            agency, new
+        )
         key = PhotoKey(agency, collection, booking.booking_id, expected.photo.photo_id)
         boto3.client("s3").put_object(Bucket=PHOTOS_BUCKET, Key=str(key), Body=portrait(name), ContentType="image/jpeg")
         outcome = wiring.work().enrolment.reconcile_photo(key, time.time() + 60)

@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.intake import Intake
 from embed import wiring
 from search import app
@@ -41,13 +42,15 @@ def test_a_booking_that_is_being_deleted_is_no_candidate_though_the_index_still_
     booking_id = empty.enrol("person_a_1", "A")
     case = empty.case()
     assert candidates(search(empty, request(case)))
-    Intake(Catalog(GALLERY_TABLE), PHOTOS_BUCKET).delete(AGENCY, booking_id)
+    Intake(Catalog(GALLERY_TABLE), Collections(GALLERY_TABLE), PHOTOS_BUCKET).delete(AGENCY, booking_id)
     assert candidates(search(empty, request(case))) == []
 
 
 def test_a_corrected_subject_shows_at_once_though_the_index_lags_behind(empty: Gallery) -> None:
     booking_id = empty.enrol("person_a_1", "A")
-    Intake(Catalog(GALLERY_TABLE), PHOTOS_BUCKET).change(AGENCY, booking_id, {"subject_id": "A2"})
+    Intake(Catalog(GALLERY_TABLE), Collections(GALLERY_TABLE), PHOTOS_BUCKET).change(
+        AGENCY, booking_id, {"subject_id": "A2"}
+    )
     assert [c["subject_id"] for c in candidates(search(empty, request(empty.case())))] == ["A2"]
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from candid.casework import searches as rules
 from candid.faces.image import decode
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.intake import Intake
 from candid.gallery.search import GallerySearch
 from casework import app as casework_app
@@ -124,7 +125,7 @@ def test_a_corrected_date_counts_at_once_though_the_index_lags_behind(made: Gall
     case_id, spring = made.case(), {"booked_from": "2026-01-01T00:00:00Z", "booked_before": "2026-06-01T00:00:00Z"}
     [found] = candidates(search(made, request(case_id, filters=spring)))
     moved = {"booked_at": datetime(2025, 12, 31, tzinfo=UTC)}
-    Intake(Catalog(GALLERY_TABLE), PHOTOS_BUCKET).change(AGENCY, found["booking_id"], moved)
+    Intake(Catalog(GALLERY_TABLE), Collections(GALLERY_TABLE), PHOTOS_BUCKET).change(AGENCY, found["booking_id"], moved)
     assert candidates(search(made, request(case_id, filters=spring))) == []
 
 

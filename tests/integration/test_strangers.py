@@ -149,7 +149,11 @@ def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
         case_id = made.case("2026-CR-1")
         found = search(made, request(case_id))
         assert found.status == 201
-        yield County(made, subject, case_id, found.body["search_id"])
+        county = County(made, subject, case_id, found.body["search_id"])
+        # An agency's first booking makes its collection.
+        first = Caller(ingest_app.handler, STRANGER, "clerk", "records")
+        assert first("POST", "/v1/bookings", county.body("createBooking", {})).status == 201
+        yield county
         ingest_app.work.cache_clear()
 
 

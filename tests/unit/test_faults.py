@@ -41,7 +41,7 @@ OURS = ("must ", "there is no such member", "this member is required", "give exa
             BookingRequest,
             BOOKING | {"collection": f"{SENT} and Son"},
             "collection",
-            "must be a collection's name: 1 to 64 of a-z, A-Z, 0-9, _, . and -",
+            "must be a collection's name: 1 to 255 of a-z, A-Z, 0-9, _, . and -",
         ),
         (
             BookingRequest,

@@ -32,6 +32,9 @@ NOTICE_UNCALIBRATED: Final = (
 )
 
 
+_SIDES: Final = ("left", "top", "width", "height")
+
+
 def notice(card: ModelCard) -> str:
     """What every answer says of itself."""
     return NOTICE if card.calibration else NOTICE_UNCALIBRATED
@@ -98,10 +101,10 @@ def threshold(applied: Threshold) -> dict[str, Any]:
     }
 
 
-def result(engine: FaceEngine, shown: dict[str, Any], found: Found) -> dict[str, Any]:
-    """One face of the probe, and what the gallery held for it."""
+def result(engine: FaceEngine, shown: dict[str, Any] | None, found: Found) -> dict[str, Any]:
+    """One face of the probe (None: a face of the gallery itself), and what the gallery held for it."""
     return {
-        "face": shown,
+        **({} if shown is None else {"face": shown}),
         "outcome": "candidates" if found.candidates else "no_candidate_above_threshold",
         "candidates": _candidates(engine, found.candidates, found.searched),
     }
@@ -123,7 +126,10 @@ def _candidates(engine: FaceEngine, found: Sequence[Candidate], searched: int) -
             "photo_id": one.photo.photo_id,
             # The photo that was compared, whatever lies under its key by now.
             "photo_version": one.photo.version_id,
-            "face_id": one.photo.face_id,
+            "face_id": one.face.face_id,
+            "face_box": None if one.face.box is None else dict(zip(_SIDES, one.face.box, strict=True)),
+            "face_confidence": one.face.confidence,
+            "external_image_id": one.booking.indexing and one.booking.indexing.external_image_id,
             "view": one.photo.view.value,
             "score": score(meaning),
         }

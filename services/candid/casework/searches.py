@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -24,14 +24,15 @@ from candid.casework.stored import SUMMARY, StoredSearches, search_pk
 from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest
 from candid.faces import image as images
 from candid.faces.detector import Detection
+from candid.faces.engine import FaceEngine
 from candid.faces.registry import ModelCard
 from candid.faces.selection import probe_face
 from candid.gallery import thresholds
 from candid.gallery.catalog import Catalog
-from candid.gallery.index import Filter, Partition
-from candid.gallery.indexes import Indexes
+from candid.gallery.index import Filter, Partition, Template
+from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Stopwatch
-from candid.gallery.search import GallerySearch
+from candid.gallery.search import GallerySearch, standing
 from candid.gallery.sharing import Sharing
 from candid.gallery.thresholds import Default, Threshold, Wanted
 from candid.gallery.transaction import put_new, write_all
@@ -41,18 +42,21 @@ from candid.tables import cancelled_by, now, timestamp
 MAX_ANSWER_BYTES: Final = 350_000
 """Of a stored answer: a DynamoDB item holds 400 KB."""
 
+NO_SUCH_FACE: Final = "There is no such face in the collection. See ListFaces for those there are."
 FaceChoice = Literal["only", "largest", "all"] | int
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What an officer asks. Exactly one of ``probe`` (bytes) and ``probe_id``; ``max_candidates`` None: the policy's default;
-    ``agency`` is whose collection is searched, None: the officer's own."""
+    """What an officer asks. Exactly one of ``probe`` (bytes), ``probe_id`` and ``probe_face_id`` (of a face of the collection
+    that is searched); ``max_candidates`` None: the policy's default; ``agency`` is whose collection is searched, None: the
+    officer's own."""
 
     case_id: str
     probe_source: str
     probe: bytes | None = None
     probe_id: str | None = None
+    probe_face_id: str | None = None
     collection: str = "bookings"
     agency: str | None = None
     where: Filter = field(default_factory=Filter)
@@ -60,6 +64,17 @@ class SearchRequest:
     max_candidates: int | None = None
     per_subject: bool = True
     face: FaceChoice = "only"
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """What is searched with: a template a face, each face as the answer shows it (None: one of the gallery), what the answer says
+    of the probe, and its bytes."""
+
+    templates: Sequence[Template]
+    shown: Sequence[dict[str, Any] | None]
+    told: Mapping[str, Any]
+    data: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +109,31 @@ class Searches:
         most = self._allowed(asked, engine.card)
         gallery_agency = asked.agency or who.agency
         self.sharing.require(who.agency, gallery_agency, asked.collection)
-        data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
-        with watch.part("face"):
-            pixels = images.decode(data)
-            faces = engine.detect(pixels)
-            chosen = self._chosen(faces, asked.face)
-            templates = engine.templates(pixels, [face for _, face in chosen])
+        partition = Partition(gallery_agency, asked.collection)
+        if asked.probe_face_id is not None:
+            probe = self._gallery_face(current, partition, asked.probe_face_id)
+        else:
+            data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
+            with watch.part("face"):
+                probe = self._image(engine, data, asked)
         found = [
             gallery.find(
-                [Partition(gallery_agency, asked.collection)],
+                [partition],
                 template,
                 threshold=lambda searched: self._threshold(asked.threshold, searched, engine.card),
                 most=most,
                 per_subject=asked.per_subject,
                 where=asked.where,
+                without=asked.probe_face_id,
             )
-            for template in templates
+            for template in probe.templates
         ]
         with watch.part("store"):
-            probe_id = asked.probe_id or self.probes.keep(who.agency, data, _content_type(data))
+            told = (
+                probe.told
+                if probe.data is None or asked.probe_id
+                else {"probe_id": self.probes.keep(who.agency, probe.data, _content_type(probe.data))}
+            )
         body = {
             "search_id": str(uuid.uuid4()),
             "case_id": case.case_id,
@@ -121,7 +142,7 @@ class Searches:
             "searched_at": timestamp(now()),
             "gallery_agency": gallery_agency,
             "collection": asked.collection,
-            "probe_id": probe_id,
+            **told,
             "probe_source": asked.probe_source,
             "model": answer.model(engine.card),
             "exact": all(one.exact for one in found),
@@ -129,15 +150,31 @@ class Searches:
             "max_candidates": most,
             "per_subject": asked.per_subject,
             "threshold": answer.threshold(found[0].threshold),
-            "results": [
-                answer.result(engine, answer.face(engine, pixels, face, index), one)
-                for (index, face), one in zip(chosen, found, strict=True)
-            ],
+            "results": [answer.result(engine, shown, one) for shown, one in zip(probe.shown, found, strict=True)],
             "notice": answer.notice(engine.card),
             "policy": self.policy.mark,
         }
         with watch.part("store"):
-            return self._store(who, body, hashlib.sha256(data).hexdigest(), claim)
+            return self._store(who, body, None if probe.data is None else hashlib.sha256(probe.data).hexdigest(), claim)
+
+    def _image(self, engine: FaceEngine, data: bytes, asked: SearchRequest) -> _Probe:
+        pixels = images.decode(data)
+        chosen = self._chosen(engine.detect(pixels), asked.face)
+        return _Probe(
+            list(engine.templates(pixels, [face for _, face in chosen])),
+            [answer.face(engine, pixels, face, index) for index, face in chosen],
+            {"probe_id": asked.probe_id},
+            data,
+        )
+
+    def _gallery_face(self, current: ModelIndex, partition: Partition, face_id: str) -> _Probe:
+        """A face of the gallery as probe, by the template that the index has of it. Raises ``InvalidRequest``, as Rekognition
+        does."""
+        held = current.index.get(partition, [uuid.UUID(face_id)])
+        booking = self.catalog.get(partition.agency, held[0].booking_id) if held else None
+        if standing(booking, partition.collection, face_id) is None:
+            raise InvalidRequest(NO_SUCH_FACE)
+        return _Probe([held[0].template], [None], {"probe_face_id": face_id}, None)
 
     def _allowed(self, asked: SearchRequest, card: ModelCard) -> int:
         """How many candidates may be listed. Raises for what the policy or the model does not allow, before any face is seen."""
@@ -164,7 +201,9 @@ class Searches:
         face = probe_face(faces, choice)
         return [(next(i for i, one in enumerate(faces) if one is face), face)]
 
-    def _store(self, who: Principal, body: dict[str, Any], probe_sha256: str, claim: Claim | None) -> dict[str, Any]:
+    def _store(
+        self, who: Principal, body: dict[str, Any], probe_sha256: str | None, claim: Claim | None
+    ) -> dict[str, Any]:
         text = json.dumps(body, separators=(",", ":"), allow_nan=False)
         if len(text.encode()) > MAX_ANSWER_BYTES:
             raise InvalidRequest("The answer is too long to be stored. Search fewer faces, or ask for a shorter list.")

@@ -214,11 +214,12 @@ class Candidate(Answer):
 
     rank: int
     booking_id: str
-    subject_id: str
     collection: str
     agency: str
     score: Score
     expected_false_candidates: float | None
+    subject_id: str | None = None
+    external_image_id: str | None = None
     booking_number: str | None = None
     booked_at: AwareDatetime | None = None
     photo_url: str | None = None
@@ -228,7 +229,7 @@ class Candidate(Answer):
 class FaceResult(Answer):
     """One face of the probe and what the gallery held for it."""
 
-    face: Face
+    face: Face | None = None
     outcome: str
     candidates: tuple[Candidate, ...]
 

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from candid.errors import Conflict
+from candid.errors import Conflict, DependencyUnavailable
 from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.outcome import Rejection
 from candid.gallery.photos import PhotoKey
@@ -93,9 +94,15 @@ class Adoption:
     """Records for dropped photos, made or completed from their metadata."""
 
     catalog: Catalog
+    collections: Collections
 
     def adopt_booking(self, key: PhotoKey, metadata: Mapping[str, str]) -> None:
         """Make the record of a booking that has none, with this photo. Does nothing if another worker just did."""
+        try:
+            self.collections.ensure(key.agency, key.collection)
+        except Conflict as error:
+            # What was dropped into a collection that is being deleted waits until that is done.
+            raise DependencyUnavailable(str(error)) from None
         told = read_fields(metadata)
         view = told.view if isinstance(told, DropFields) else View.FRONTAL
         photo = Photo(key.photo_id, view, PhotoState.AWAITING_UPLOAD)

@@ -6,7 +6,7 @@ Not here: how far a photo's enrolment has come (``progress``).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +17,20 @@ from candid import aws
 from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, DependencyUnavailable, NotFound
-from candid.gallery.booking import GONE_STATES, MAX_PHOTOS, Booking, BookingState, Photo
-from candid.gallery.items import GONE, booking_item, booking_of, booking_pk, listed_at, number_pk, photo_item, rows
+from candid.gallery.booking import GONE_STATES, MAX_PHOTOS, Booking, BookingState, Indexing, Photo
+from candid.gallery.items import (
+    GONE,
+    booking_item,
+    booking_of,
+    booking_pk,
+    image_pk,
+    indexing_item,
+    listed_at,
+    number_pk,
+    photo_item,
+    photo_sk,
+    rows,
+)
 from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import FIRST, LAST, Listing
@@ -80,6 +92,70 @@ class Catalog:
                 "A booking with this number is there already. Use its booking_id to add a photo.",
                 booking_id=holder or booking.booking_id,
             ) from None
+
+    def register_image(self, booking: Booking) -> bool:
+        """Write the record of a photo that comes by IndexFaces; False if there is one of the same bytes and ExternalImageId."""
+        (photo,) = booking.photos
+        writes: list[Any] = [
+            put_new(self.table, booking_item(booking)),
+            put_new(self.table, photo_item(booking, photo)),
+            put_new(self.table, {"pk": image_pk(booking, photo), "sk": "IMAGE", "booking_id": booking.booking_id}),
+        ]
+        try:
+            write_all(writes)
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
+            return False
+        return True
+
+    def find_image(self, booking: Booking) -> Booking | None:
+        """The record of the image that ``booking`` would be one more of; None if there is none, or it is being deleted."""
+        (photo,) = booking.photos
+        with dependency("the gallery table"):
+            told = aws.dynamodb().get_item(
+                TableName=self.table, Key=key(image_pk(booking, photo), "IMAGE"), ConsistentRead=True
+            )
+        found = self.get(booking.agency, told["Item"]["booking_id"]["S"]) if "Item" in told else None
+        return found if found is not None and found.state not in GONE_STATES else None
+
+    def index_again(self, booking: Booking, indexing: Indexing) -> None:
+        """Let an image's faces be enrolled by ``indexing``, those that were deleted too. Raises ``Conflict`` while it is
+        deleted."""
+        (photo,) = booking.photos
+        pk = booking_pk(booking.agency, booking.booking_id)
+        record = {
+            "TableName": self.table,
+            "Key": key(pk, "BOOKING"),
+            "UpdateExpression": "SET indexing = :indexing ADD revision :one",
+            "ConditionExpression": "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": {**GONE, **to_item({":indexing": indexing_item(indexing), ":one": 1})},
+        }
+        row = {
+            "TableName": self.table,
+            "Key": key(pk, photo_sk(photo.photo_id)),
+            "UpdateExpression": "REMOVE deleted",
+            "ConditionExpression": "attribute_exists(pk)",
+        }
+        try:
+            write_all([{"Update": record}, {"Update": row}])
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
+            raise Conflict(_BEING_DELETED) from None
+
+    def delete_faces(self, booking: Booking, photo: Photo, faces: Collection[str]) -> None:
+        """From now on no search returns these faces of a photo; the rest follows. Raises ``Conflict`` while the booking is
+        deleted."""
+        row = {
+            "TableName": self.table,
+            "Key": key(booking_pk(booking.agency, booking.booking_id), photo_sk(photo.photo_id)),
+            "UpdateExpression": "ADD deleted :faces",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": to_item({":faces": set(faces)}),
+        }
+        self._follow(booking, {}, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", GONE, {"Update": row})
 
     def get(self, agency: str, booking_id: str) -> Booking | None:
         """The booking with its photos as it stands now (a consistent read); erased ones too. None if there is none."""
@@ -253,14 +329,21 @@ class Catalog:
                 if not is_condition_failure(error):
                     raise
 
-    def _follow(self, booking: Booking, stored: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> None:
+    def _follow(
+        self,
+        booking: Booking,
+        stored: Mapping[str, Any],
+        condition: str,
+        values: Mapping[str, Any],
+        *also: Mapping[str, Any],
+    ) -> None:
         pk = booking_pk(booking.agency, booking.booking_id)
         names = {f"#s{i}": name for i, name in enumerate(stored)}
         sets = ", ".join(f"{alias} = :s{i}" for i, alias in enumerate(names))
         update = {
             "TableName": self.table,
             "Key": key(pk, "BOOKING"),
-            "UpdateExpression": f"SET {sets} ADD revision :one",
+            "UpdateExpression": f"SET {sets} ADD revision :one" if sets else "ADD revision :one",
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {**names, "#state": "state"},
             "ExpressionAttributeValues": {
@@ -272,7 +355,7 @@ class Catalog:
         note = {"pk": pk, "sk": "CHANGE", "nonce": str(uuid.uuid4()), "at": timestamp(now())}
         note |= {"request_id": requested} if (requested := correlation_id()) else {}
         try:
-            write_all([{"Update": update}, {"Put": {"TableName": self.table, "Item": to_item(note)}}])
+            write_all([{"Update": update}, {"Put": {"TableName": self.table, "Item": to_item(note)}}, *also])
         except ClientError as error:
             if not any(cancelled_by(error)):
                 raise

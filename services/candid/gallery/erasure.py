@@ -22,7 +22,7 @@ from candid.gallery.booking import Booking, BookingState
 from candid.gallery.catalog import Catalog
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
-from candid.gallery.items import booking_pk, number_pk, photo_sk
+from candid.gallery.items import booking_pk, image_pk, number_pk, photo_sk
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, PhotoBusy, Progress
 from candid.gallery.strays import Strays
@@ -131,6 +131,10 @@ class Erasure:
         if booking.booking_number is not None:
             number = key(number_pk(booking.agency, booking.collection, booking.booking_number), "NUMBER")
             writes.append(self._delete(number, "attribute_not_exists(pk) OR booking_id = :it", booking.booking_id))
+        if booking.indexing is not None:
+            for photo in booking.photos:
+                image = key(image_pk(booking, photo), "IMAGE")
+                writes.append(self._delete(image, "attribute_not_exists(pk) OR booking_id = :it", booking.booking_id))
         try:
             write_all(writes)
         except ClientError as error:

@@ -163,6 +163,10 @@ class VectorIndex(Protocol):
     def count(self, partition: Partition) -> int:
         """How many templates the partition holds."""
 
+    def members(self, partition: Partition, after: UUID | None, limit: int) -> tuple[Label, ...]:
+        """Up to ``limit`` (1 to 10,000) labels of one partition, in the order of their ids, from behind ``after``; fewer than
+        ``limit`` are the last. In OpenSearch what was written within the last second may be missing."""
+
     def scan(self, after: str | None, limit: int) -> Scanned:
         """Up to ``limit`` (1 to 10,000) labels of all partitions, in an order of the store's own, from behind ``after``. What is
         there from the listing's begin to its end is listed once; what comes or goes meanwhile may be."""

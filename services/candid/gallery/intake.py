@@ -15,6 +15,7 @@ from candid import storage
 from candid.errors import Conflict
 from candid.gallery.booking import MAX_PHOTOS, Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import FULL, Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.photos import photo_id
 from candid.idempotency import Claim
 from candid.storage import UploadLink
@@ -58,17 +59,22 @@ class Intake:
     """The use cases over one gallery table and one photos bucket."""
 
     catalog: Catalog
+    collections: Collections
     bucket: str
+    _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def register(
         self, agency: str, new: NewBooking, claim: Claim | None = None
     ) -> tuple[Booking, tuple[Expected, ...]]:
         """Register a booking and give a link for each photo. The same claim again is the same booking, with fresh links.
 
-        Raises ``Conflict`` with ``booking_id`` for a number that the agency's collection has.
+        Raises ``Conflict`` with ``booking_id`` for a number that the agency's collection has; while the collection is deleted.
         """
         if claim and (earlier := claim.earlier_result(self.catalog.table)):
             return self._registered(self.catalog.expect(agency, earlier))
+        if (agency, new.collection) not in self._seen:
+            self.collections.ensure(agency, new.collection)
+            self._seen.add((agency, new.collection))
         booking_id = str(uuid.uuid4())
         by_id = {photo.photo_id: photo for photo in (_photo(booking_id, wanted) for wanted in new.photos)}
         booking = Booking(
@@ -89,6 +95,12 @@ class Intake:
             # The same request may have won the race for its own claim a moment ago.
             if claim and (earlier := claim.earlier_result(self.catalog.table)):
                 return self._registered(self.catalog.expect(agency, earlier))
+            raise
+        try:
+            # Had the collection's deletion begun before the record was written, it may not have seen it.
+            self.collections.ensure(agency, new.collection)
+        except Conflict:
+            self.catalog.mark_deleting(booking)
             raise
         return self._registered(booking)
 

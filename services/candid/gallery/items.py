@@ -7,6 +7,7 @@ the bucket still have to follow; the table's stream brings it to ``embed``). ``N
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from candid import aws
@@ -58,6 +59,13 @@ def number_pk(agency: str, collection: str, booking_number: str) -> str:
     return f"N#{agency}#{collection}#{booking_number}"
 
 
+def image_pk(booking: Booking, photo: Photo) -> str:
+    """The partition of the item that knows an image of IndexFaces again: the same bytes under the same ExternalImageId."""
+    external = (booking.indexing and booking.indexing.external_image_id) or ""
+    mark = sha256(f"{external}\0{photo.expected_sha256}".encode()).hexdigest()
+    return f"IMAGE#{booking.agency}#{booking.collection}#{mark}"
+
+
 def listed_at(booked_at: str, booking_id: str) -> str:
     return f"{booked_at}#{booking_id}"
 
@@ -77,7 +85,7 @@ def booking_item(booking: Booking) -> Item:
         "created_at": timestamp(booking.created_at),
         "disposition": booking.disposition.value,
         "fields": dict(booking.fields),
-        "indexing": _indexing_item(booking.indexing),
+        "indexing": indexing_item(booking.indexing),
         "revision": booking.revision,
         "agency_key": booking.agency,
         "agency_state": f"{booking.agency}#{booking.state}",
@@ -179,7 +187,8 @@ def _faces_of(item: Item) -> tuple[Face, ...]:
     )
 
 
-def _indexing_item(indexing: Indexing | None) -> Item | None:
+def indexing_item(indexing: Indexing | None) -> Item | None:
+    """How an image is indexed, as its record holds it."""
     if indexing is None:
         return None
     told = {

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from candid.access.principal import AGENCY
 
-COLLECTION: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
+COLLECTION: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FACES: Final = UUID("6f1d0a52-6a0c-5a61-9b9e-2d2f6d1b8c11")
 _PHOTOS: Final = UUID("c8a0a4f6-5a0e-5b3f-8f0b-0d6f2c6a9e57")

@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
+from candid.gallery.booking import GONE_STATES, Booking, Face, Photo, PhotoState
 from candid.gallery.catalog import Catalog
 from candid.gallery.index import MAX_K, Filter, Neighbour, Partition, Template, VectorIndex
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.thresholds import Threshold
 
 _READERS: Final = 8
+_Facts = tuple[Booking, Photo, Face]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Candidate:
 
     booking: Booking
     photo: Photo
+    face: Face
     cosine: float
 
 
@@ -57,13 +59,16 @@ class GallerySearch:
         most: int,
         per_subject: bool = True,
         where: Filter | None = None,
+        without: str | None = None,
     ) -> Found:
         """Up to ``most`` candidates for ``probe`` (dimension,) in all of ``partitions``. ``threshold`` gives the cut for the
-        number of templates searched. With ``per_subject`` the best face of each subject (of an agency) alone is a candidate.
+        number of templates searched. With ``per_subject`` the best face of each subject (of an agency) alone is a candidate; of
+        a photo that came by IndexFaces nobody knows the subjects, and each face is one. ``without`` is the id of a face that is
+        none.
 
         Raises ``DependencyUnavailable``.
         """
-        known: dict[tuple[Partition, str], tuple[Booking, Photo] | None] = {}
+        known: dict[tuple[Partition, str], _Facts | None] = {}
         k = max(4 * most, 50)
         while True:
             with self.watch.part("index"):
@@ -71,7 +76,7 @@ class GallerySearch:
             cut = threshold(nearest.searched)
             above = [one for one in nearest.neighbours if one.score >= cut.cosine]
             with self.watch.part("records"):
-                candidates = self._candidates(above, most, per_subject, where or Filter(), known)
+                candidates = self._candidates(above, most, per_subject, where or Filter(), known, without)
             # All that lies above the threshold has been seen, or the index gives no more.
             if len(candidates) == most or len(above) < k or k == MAX_K:
                 return Found(tuple(candidates), cut, nearest.searched, nearest.exact)
@@ -83,32 +88,31 @@ class GallerySearch:
         most: int,
         per_subject: bool,
         where: Filter,
-        known: dict[tuple[Partition, str], tuple[Booking, Photo] | None],
+        known: dict[tuple[Partition, str], _Facts | None],
+        without: str | None,
     ) -> list[Candidate]:
         candidates: list[Candidate] = []
-        subjects: set[tuple[str, str | None]] = set()
+        subjects: set[tuple[str, str]] = set()
         for first in range(0, len(above), most):
             some = above[first : first + most]
             self._read(some, known)
             for neighbour in some:
                 facts = known[_name(neighbour)]
-                if facts is None:
+                if facts is None or str(neighbour.id) == without:
                     continue
-                booking, photo = facts
+                booking, photo, face = facts
                 if not _lies_in(booking, where):
                     continue
-                subject = (booking.agency, booking.subject_id)
+                subject = (booking.agency, booking.subject_id or face.face_id)
                 if per_subject and subject in subjects:
                     continue
                 subjects.add(subject)
-                candidates.append(Candidate(booking, photo, neighbour.score))
+                candidates.append(Candidate(booking, photo, face, neighbour.score))
                 if len(candidates) == most:
                     return candidates
         return candidates
 
-    def _read(
-        self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], tuple[Booking, Photo] | None]
-    ) -> None:
+    def _read(self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], _Facts | None]) -> None:
         unread = [neighbour for neighbour in some if _name(neighbour) not in known]
         if not unread:
             return
@@ -116,14 +120,21 @@ class GallerySearch:
             for neighbour, facts in zip(unread, readers.map(self._facts, unread), strict=True):
                 known[_name(neighbour)] = facts
 
-    def _facts(self, neighbour: Neighbour) -> tuple[Booking, Photo] | None:
+    def _facts(self, neighbour: Neighbour) -> _Facts | None:
         booking = self.catalog.get(neighbour.partition.agency, neighbour.booking_id)
-        if booking is None or booking.state in GONE_STATES or booking.collection != neighbour.partition.collection:
-            return None
-        for photo in booking.photos:
-            if str(neighbour.id) in photo.stand - photo.deleted and photo.state is PhotoState.ENROLLED:
-                return booking, photo
+        return standing(booking, neighbour.partition.collection, str(neighbour.id))
+
+
+def standing(booking: Booking | None, collection: str, face_id: str) -> _Facts | None:
+    """What the table knows of a face that can be searched; None for one that is gone, deleted, or of another collection."""
+    if booking is None or booking.state in GONE_STATES or booking.collection != collection:
         return None
+    for photo in booking.photos:
+        if photo.state is PhotoState.ENROLLED and face_id not in photo.deleted:
+            for face in photo.faces:
+                if face.face_id == face_id:
+                    return booking, photo, face
+    return None
 
 
 def _lies_in(booking: Booking, where: Filter) -> bool:

@@ -29,6 +29,8 @@ NOT_THERE: Final = (
     "There is no such agency, or none whose collection you may read. "
     "See GET /v1/shares?direction=received for what you may."
 )
+WITH_THE_COLLECTION: Final = "-"
+"""By whom a share is revoked that ends with its collection."""
 NO_SUCH_SHARE: Final = "There is no such share, or it is not one that you gave. Look it up with GET /v1/shares."
 
 
@@ -127,7 +129,22 @@ class Sharing:
         share = self.expect(who.agency, share_id)
         if share.revoked_at:
             return share
-        revoked = replace(share, revoked_at=now(), revoked_by=who.user)
+        return self._revoke(share, who.user)
+
+    def end(self, agency: str, collection: str) -> None:
+        """Take back every share of a collection that is deleted: another one of its name is another's to share."""
+        start: Item | None = None
+        while True:
+            page = self.list(agency, Direction.GIVEN, limit=100, start=start)
+            for share in page.shares:
+                if share.collection == collection and not share.revoked_at:
+                    self._revoke(share, WITH_THE_COLLECTION)
+            start = page.next_key
+            if start is None:
+                return
+
+    def _revoke(self, share: Share, by: str) -> Share:
+        revoked = replace(share, revoked_at=now(), revoked_by=by)
         writes = [
             {
                 "Put": {
@@ -142,7 +159,7 @@ class Sharing:
                     "Key": _reader_key(share.agency, share.collection, share.reader),
                     "UpdateExpression": "REMOVE share_id",
                     "ConditionExpression": "share_id = :id",
-                    "ExpressionAttributeValues": {":id": {"S": share_id}},
+                    "ExpressionAttributeValues": {":id": {"S": share.share_id}},
                 }
             },
         ]
@@ -151,7 +168,7 @@ class Sharing:
         except ClientError as error:
             if not any(cancelled_by(error)):
                 raise
-            return self.expect(who.agency, share_id)
+            return self.expect(share.agency, share.share_id)
         return revoked
 
     def expect(self, agency: str, share_id: str) -> Share:

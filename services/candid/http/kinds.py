@@ -16,7 +16,7 @@ AgencyName = Annotated[
     str, of_form(AGENCY.pattern, "an agency's name: 2 to 64 of a-z, 0-9 and hyphens, with no hyphen at either end")
 ]
 CollectionName = Annotated[
-    str, of_form(r"[a-zA-Z0-9_.\-]{1,64}", "a collection's name: 1 to 64 of a-z, A-Z, 0-9, _, . and -")
+    str, of_form(r"[a-zA-Z0-9_.\-]{1,255}", "a collection's name: 1 to 255 of a-z, A-Z, 0-9, _, . and -")
 ]
 Limit = Annotated[int, Field(ge=1, le=100)]
 LegalBasis = Annotated[str, StringConstraints(min_length=1, max_length=1024, strip_whitespace=True)]

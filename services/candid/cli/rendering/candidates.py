@@ -37,10 +37,11 @@ def search(told: Search, *, links: bool) -> list[RenderableType]:
 
 
 def _result(result: FaceResult, *, several: bool, links: bool) -> list[RenderableType]:
-    face = result.face
-    of = f"Face {face.box.index}" if several else "Probe face"
-    parts: list[RenderableType] = [Text(f"{of}: {place(face.box)}, quality {face.quality.score:.0f} of 100.")]
-    parts += [Text(f"  {reason.sentence}") for reason in face.reasons]
+    parts: list[RenderableType] = []
+    if face := result.face:
+        of = f"Face {face.box.index}" if several else "Probe face"
+        parts.append(Text(f"{of}: {place(face.box)}, quality {face.quality.score:.0f} of 100."))
+        parts += [Text(f"  {reason.sentence}") for reason in face.reasons]
     if not result.candidates:
         return [*parts, Text("No candidate above the threshold.", style="bold")]
     made = table(
@@ -58,8 +59,8 @@ def _result(result: FaceResult, *, several: bool, links: bool) -> list[Renderabl
         row(
             made,
             str(one.rank),
-            one.subject_id,
-            one.booking_number or NONE,
+            one.subject_id or NONE,
+            one.booking_number or one.external_image_id or NONE,
             day(one.booked_at),
             similarity(one.score.similarity) if one.score.similarity is not None else f"cosine {one.score.cosine:.3f}",
             odds(one.score.fmr, extrapolated=one.score.extrapolated),

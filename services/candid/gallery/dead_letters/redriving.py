@@ -16,11 +16,13 @@ from typing import Any, Final
 from candid import events
 from candid.errors import NotFound
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections, collection_ref
 from candid.gallery.dead_letters.dropped import Dropped
 from candid.gallery.dead_letters.letters import Letter, Way, own_event
 from candid.gallery.dead_letters.queues import Queues
 from candid.gallery.hints import ROOM, Hints
-from candid.gallery.upkeep.pages import bookings_with
+from candid.gallery.items import booking_ref
+from candid.gallery.upkeep.pages import partitions_with
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
 from candid.tables import moment, now, timestamp
 
@@ -223,9 +225,12 @@ class Redriving:
 
     def _remind(self, state: _State) -> None:
         """Touch a page's open changes; after the last the letters go."""
-        changes, state.after = bookings_with(self.catalog.table, "CHANGE", state.after)
-        for agency, booking_id in changes:
-            self.catalog.remind(agency, booking_id)
+        changes, state.after = partitions_with(self.catalog.table, "CHANGE", state.after)
+        for pk in changes:
+            if booking := booking_ref(pk):
+                self.catalog.remind(*booking)
+            elif collection := collection_ref(pk):
+                Collections(self.catalog.table).remind(*collection)
         state.reminded += len(changes)
         if state.after is None:
             state.phase = _REMOVE

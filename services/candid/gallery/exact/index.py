@@ -27,6 +27,7 @@ from candid.gallery.exact.slab import EMPTY, read_slab
 from candid.gallery.index import (
     Entry,
     Filter,
+    Label,
     Nearest,
     Neighbour,
     Partition,
@@ -150,6 +151,15 @@ class ExactIndex:
             return 0 if part is None else store.count(db, part)
 
         return self._file.read(held)
+
+    def members(self, partition: Partition, after: UUID | None, limit: int) -> tuple[Label, ...]:
+        wanted = checked_k(limit)
+
+        def listed(db: sqlite3.Connection) -> tuple[Label, ...]:
+            part = store.part_of(db, partition)
+            return () if part is None else store.members(db, part, after, wanted, self._dimension)
+
+        return self._file.read(listed)
 
     def scan(self, after: str | None, limit: int) -> Scanned:
         wanted = checked_k(limit)

@@ -135,6 +135,20 @@ def entries(
 def scan(db: sqlite3.Connection, after: int, limit: int, dimension: int) -> Scanned:
     """Labels in the order of their places, which never change, from behind the place ``after``."""
     rows = db.execute("SELECT place, part FROM entry WHERE place > ? ORDER BY place LIMIT ?", (after, limit)).fetchall()
+    return Scanned(_whole_labels(db, rows, dimension), str(rows[-1][0]) if len(rows) == limit else None)
+
+
+def members(db: sqlite3.Connection, part: int, after: UUID | None, limit: int, dimension: int) -> tuple[Label, ...]:
+    """Labels of a partition in the order of their ids, from behind ``after``."""
+    rows = db.execute(
+        "SELECT place, part FROM entry WHERE part = ? AND id > ? ORDER BY id LIMIT ?",
+        (part, after.bytes if after else b"", limit),
+    ).fetchall()
+    return _whole_labels(db, rows, dimension)
+
+
+def _whole_labels(db: sqlite3.Connection, rows: Sequence[tuple[int, int]], dimension: int) -> tuple[Label, ...]:
+    """The labels of entries by place and partition, in their order."""
     known = labels(db, [place for place, _ in rows])
     where = {part: partition for partition, (part, _) in partitions(db).items()}
     booked: dict[int, int] = {}
@@ -142,12 +156,11 @@ def scan(db: sqlite3.Connection, after: int, limit: int, dimension: int) -> Scan
         with Slab(db, block, slots, dimension) as slab:
             times = slab.booked()
         booked.update((block << SLOT_BITS | slot, int(times[slot])) for slot in here)
-    found = tuple(
+    return tuple(
         Label(identity, where[part], booking, subject, moment(booked[place]))
         for place, part in rows
         for identity, booking, subject in [known[place]]
     )
-    return Scanned(found, str(rows[-1][0]) if len(rows) == limit else None)
 
 
 def upsert(db: sqlite3.Connection, given: Sequence[Entry], dimension: int) -> bool:

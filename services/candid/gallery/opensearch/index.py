@@ -21,6 +21,7 @@ from candid.gallery.index import (
     MAX_K,
     Entry,
     Filter,
+    Label,
     Nearest,
     Neighbour,
     NotAllWritten,
@@ -159,6 +160,12 @@ class OpenSearchIndex:
         index = self._now().home(partition)
         told = self._ask({index: [partition]}, {index: queries.counting(queries.lies_in([partition], None))})
         return int(told[index]["hits"]["total"]["value"])
+
+    def members(self, partition: Partition, after: UUID | None, limit: int) -> tuple[Label, ...]:
+        body = queries.listing(queries.lies_in([partition], None), after, checked_k(limit))
+        index = self._now().home(partition)
+        told = self._ask({index: [partition]}, {index: body})
+        return tuple(documents.label(hit["_source"]) for hit in told[index]["hits"]["hits"])
 
     def scan(self, after: str | None, limit: int) -> Scanned:
         wanted = checked_k(limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from candid.gallery.index import Filter, Partition, Template, microseconds
 from candid.gallery.opensearch.documents import LABELS, TEMPLATE, numbers
@@ -31,6 +32,18 @@ def lies_in(partitions: Sequence[Partition], where: Filter | None) -> dict[str, 
 def counting(inside: dict[str, Any]) -> dict[str, Any]:
     """Count what is ``inside``, and nothing else."""
     return {"size": 0, "query": inside, "track_total_hits": True}
+
+
+def listing(inside: dict[str, Any], after: UUID | None, limit: int) -> dict[str, Any]:
+    """Labels of what is ``inside`` in the order of their ids, from behind ``after``."""
+    body: dict[str, Any] = {
+        "size": limit,
+        "query": inside,
+        "_source": _SOURCE,
+        "sort": [{"face_id": "asc"}],
+        "track_total_hits": False,
+    }
+    return body | ({"search_after": [str(after)]} if after else {})
 
 
 def exact(probe: Template, k: int, inside: dict[str, Any]) -> dict[str, Any]:

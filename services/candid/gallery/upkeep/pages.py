@@ -1,4 +1,4 @@
-"""Walking over the gallery table, of every agency, page by page: which bookings have an item of one kind."""
+"""Walking over the gallery table, of every agency, page by page: which bookings, or whatever else, have an item of one kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ PAGE_ITEMS: Final = 250
 def bookings_with(
     table: str, sk: str, after: Mapping[str, str] | None
 ) -> tuple[list[tuple[str, str]], dict[str, str] | None]:
-    """Agency and id of some bookings, in no order, that have an item ``sk``, and where the next page begins; None at the end.
+    """Agency and id of some bookings, in no order, that have an item ``sk``, and where the next page begins; None at the end. As
+    ``partitions_with``."""
+    found, last = partitions_with(table, sk, after)
+    return [ref for pk in found if (ref := booking_ref(pk))], last
+
+
+def partitions_with(table: str, sk: str, after: Mapping[str, str] | None) -> tuple[list[str], dict[str, str] | None]:
+    """Some partitions, in no order, that have an item ``sk``, and where the next page begins; None at the end.
 
     Read consistently; one that is written for the first time during the walk may be left out. Raises
     ``DependencyUnavailable``.
@@ -35,6 +42,5 @@ def bookings_with(
             ExpressionAttributeValues={":sk": {"S": sk}},
             **start,
         )
-    refs = [ref for item in told["Items"] if (ref := booking_ref(item["pk"]["S"]))]
     last: Item = dict(told.get("LastEvaluatedKey", {}))
-    return refs, {name: value["S"] for name, value in last.items()} or None
+    return [item["pk"]["S"] for item in told["Items"]], {name: value["S"] for name, value in last.items()} or None

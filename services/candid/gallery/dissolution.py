@@ -1,0 +1,78 @@
+"""Deleting a collection to its end: its bookings are tombstoned and erased one by one, then the shares of it end, then its record
+goes. The tombstone came first.
+
+What one invocation does not get done the next does: the note is written again, and the stream brings it behind the notes of the
+bookings, so that none waits for the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from candid.errors import Conflict
+from candid.gallery.booking import BookingState
+from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections, CollectionState
+from candid.gallery.index import Partition
+from candid.gallery.indexes import Indexes
+from candid.gallery.outcome import Kind, Outcome
+from candid.gallery.sharing import Sharing
+
+SPARE_SECONDS: Final = 10.0
+_PAUSE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Dissolution:
+    """The use case over table and indexes."""
+
+    collections: Collections
+    catalog: Catalog
+    sharing: Sharing
+    indexes: Indexes
+    clock: Callable[[], float] = field(default=time.time)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def follow(self, agency: str, name: str, until: float) -> Outcome:
+        """Do as much of a collection's deletion as there is time for; ``until`` is the worker's deadline (seconds since 1970)."""
+        found = self.collections.get(agency, name)
+        if found is None:
+            self.collections.forget(agency, name)
+            return Outcome(Kind.NOTHING)
+        if found.state is not CollectionState.DELETING:
+            return Outcome(Kind.NOTHING)
+        if self._mark(agency, name, until - SPARE_SECONDS) or self._holds(agency, name):
+            # Those are erased by notes of their own, which lie before this one in the stream.
+            self.sleep(_PAUSE)
+            self.collections.remind(agency, name)
+            return Outcome(Kind.FOLLOWED)
+        self.sharing.end(agency, name)
+        self.collections.forget(agency, name)
+        return Outcome(Kind.ERASED)
+
+    def _mark(self, agency: str, name: str, until: float) -> bool:
+        """Tombstone the collection's bookings; whether there is one left that is not erased."""
+        left = False
+        start = None
+        while True:
+            page = self.catalog.list(agency, collection=name, limit=100, start=start)
+            for listed in page.bookings:
+                booking = self.catalog.get(agency, listed.booking_id)
+                if booking is None or booking.state is BookingState.ERASED:
+                    continue
+                left = True
+                if booking.state is BookingState.DELETING:
+                    continue
+                try:
+                    self.catalog.mark_deleting(booking)
+                except Conflict:
+                    continue
+            start = page.next_key
+            if start is None or self.clock() > until:
+                return left or start is not None
+
+    def _holds(self, agency: str, name: str) -> bool:
+        return any(index.count(Partition(agency, name)) for index in self.indexes.every().values())
