@@ -26,9 +26,16 @@ from candid.access.signatures import SignedRequest
 from candid.casework.cases import Cases
 from candid.casework.credentials import CredentialIssuer, Grant
 from candid.casework.policy import policy
+from candid.casework.probes import Probes
+from candid.casework.searches import Searches
+from candid.casework.stored import StoredSearches
 from candid.correlation import correlation_id, follow, following
 from candid.errors import CandidError, LimitReached
+from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
+from candid.gallery.images import Images
 from candid.gallery.indexes import open_indexes
+from candid.gallery.sharing import Sharing
 from candid.http.reporting import report
 from candid.rekognition import contract, errors, operations
 from candid.rekognition.calls import Answer, Call, Operation, Work
@@ -58,10 +65,22 @@ class Wired:
 def wired() -> Wired:
     """The use cases, wired once a process; the weights are read on first use."""
     told = settings.read(settings.RekognitionSettings, os.environ)
+    catalog, collections = Catalog(told.gallery_table), Collections(told.gallery_table)
+    cases, indexes = Cases(told.casework_table, policy()), open_indexes(told)
+    searches = Searches(
+        StoredSearches(told.casework_table),
+        cases,
+        Probes(told.probes_bucket),
+        policy(),
+        indexes,
+        catalog,
+        Sharing(told.gallery_table),
+    )
+    images = Images(catalog, collections, told.photos_bucket)
     return Wired(
-        CredentialIssuer(Cases(told.casework_table, policy()), policy(), told.credentials_key_id),
+        CredentialIssuer(cases, policy(), told.credentials_key_id),
         Limits(settings.read(settings.LimitSettings, os.environ)),
-        Work(open_indexes(told), policy()),
+        Work(indexes, policy(), catalog, collections, images, searches),
         told.aws_region,
     )
 
@@ -75,7 +94,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     with following(context.aws_request_id):
         follow((event.get("requestContext") or {}).get("requestId"))
         logger.append_keys(request_id=correlation_id(), invocation_id=context.aws_request_id)
-        name, told = _answered(event)
+        name, told = _answered(event, _owner(context))
         elapsed = round((time.perf_counter() - started) * 1000, 1)
         failed = told.name if isinstance(told, Failure) else None
         logger.info("call", operation=name, exception=failed, milliseconds=elapsed)
@@ -84,13 +103,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return _response(told)
 
 
-def _answered(event: dict[str, Any]) -> tuple[str, Failure | tuple[str, dict[str, str]]]:
+def _owner(context: LambdaContext) -> str:
+    """Of this function's ARN: ``arn:aws:rekognition:REGION:ACCOUNT``."""
+    _, partition, _, region, account = context.invoked_function_arn.split(":")[:5]
+    return f"arn:{partition}:rekognition:{region}:{account}"
+
+
+def _answered(event: dict[str, Any], owner: str) -> tuple[str, Failure | tuple[str, dict[str, str]]]:
     """The operation's name, and a failure, or what was answered with further headers."""
     asked: OperationModel | None = None
     try:
         request = _request(event)
         asked = contract.operation(request.header("x-amz-target"))
-        answer = _carried_out(request, asked)
+        answer = _carried_out(request, asked, owner)
         return asked.name, (contract.write(asked, answer.members), dict(answer.headers))
     except CandidError as error:
         if isinstance(error, LimitReached):
@@ -102,11 +127,11 @@ def _answered(event: dict[str, Any]) -> tuple[str, Failure | tuple[str, dict[str
     return asked.name if asked else "unknown", told
 
 
-def _carried_out(request: SignedRequest, asked: OperationModel) -> Answer:
+def _carried_out(request: SignedRequest, asked: OperationModel, owner: str) -> Answer:
     grant = _grant(request)
     operation = operations.of(asked.name)
     _allow(grant, operation)
-    return operation.carry_out(Call(wired().work, grant, contract.read(asked, request.body)))
+    return operation.carry_out(Call(wired().work, grant, contract.read(asked, request.body), owner))
 
 
 def _grant(request: SignedRequest) -> Grant:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra.local import places
 from infra.local.rekognition_front import Front
 
 from tests.e2e.stack import Stack, free_ports, portrait
+from tests.e2e.test_operating import agrees
 from tests.rekognition import ONCE, refused
 
 AGENCY = "lakeside-pd"
@@ -103,6 +105,46 @@ def test_what_is_no_call_is_an_exception_too(stack: Stack) -> None:
         assert answer.status == 400
         assert answer.json()["__type"] == "UnknownOperationException"
         assert answer.headers["Content-Type"] == "application/x-amz-json-1.1"
+
+
+def test_a_collections_life_is_as_a_client_of_rekognition_knows_it(stack: Stack) -> None:
+    """The calls of the published example of the AWS SDK for Python, in its order, one right after the other."""
+    one, name = client(credentials(stack)), f"life-{uuid.uuid4().hex[:8]}"
+    one.create_collection(CollectionId=name)
+    (first,) = one.index_faces(
+        CollectionId=name,
+        Image={"Bytes": portrait("person_a_1.jpg")},
+        ExternalImageId="person_a_1.jpg",
+        MaxFaces=20,
+        DetectionAttributes=["ALL"],
+    )["FaceRecords"]
+    one.index_faces(CollectionId=name, Image={"Bytes": portrait("impostor_1.jpg")}, ExternalImageId="impostor_1.jpg")
+    assert first["Face"] in one.list_faces(CollectionId=name, MaxResults=20)["Faces"]
+    assert one.describe_collection(CollectionId=name)["FaceCount"] == 2
+    found = one.search_faces_by_image(
+        CollectionId=name, Image={"Bytes": portrait("person_a_2.jpg")}, FaceMatchThreshold=80, MaxFaces=20
+    )
+    assert [each["Face"] for each in found["FaceMatches"]] == [first["Face"]]
+    (second,) = one.index_faces(CollectionId=name, Image={"Bytes": portrait("person_a_2.jpg")})["FaceRecords"]
+    found = one.search_faces(CollectionId=name, FaceId=first["Face"]["FaceId"], FaceMatchThreshold=80, MaxFaces=20)
+    assert [each["Face"]["FaceId"] for each in found["FaceMatches"]] == [second["Face"]["FaceId"]]
+    stored = stack.ask(
+        "GET",
+        f"/v1/searches/{found['ResponseMetadata']['HTTPHeaders']['x-candid-search-id']}",
+        stack.tokens(AGENCY).token(),
+    )
+    assert stored.status == 200
+    deleted = one.delete_faces(CollectionId=name, FaceIds=[first["Face"]["FaceId"]])
+    assert deleted["DeletedFaces"] == [first["Face"]["FaceId"]]
+    found = one.search_faces_by_image(CollectionId=name, Image={"Bytes": portrait("person_a_2.jpg")})
+    assert [each["Face"]["FaceId"] for each in found["FaceMatches"]] == [second["Face"]["FaceId"]]
+    assert name in one.list_collections()["CollectionIds"]
+    one.delete_collection(CollectionId=name)
+    assert name not in one.list_collections()["CollectionIds"]
+    one.create_collection(CollectionId=name)
+    assert one.list_faces(CollectionId=name)["Faces"] == []
+    one.delete_collection(CollectionId=name)
+    agrees(stack)
 
 
 class _Gateway(BaseHTTPRequestHandler):

@@ -28,7 +28,11 @@ SUBNETS = [
 ]
 ENDPOINTS = {
     "S3Endpoint": ("s3", "Gateway", {"PhotosBucket/*", "ProbesBucket/*", "PhotosBucket", "ProbesBucket"}),
-    "TablesEndpoint": ("dynamodb", "Gateway", {"GalleryTable", "CaseworkTable", "LimitsTable"}),
+    "TablesEndpoint": (
+        "dynamodb",
+        "Gateway",
+        {"GalleryTable", "GalleryTable/index/by-agency", "CaseworkTable", "LimitsTable"},
+    ),
     "QueuesEndpoint": ("sqs", "Interface", {"PhotosQueue", "PhotosDeadLetterQueue"}),
     "EventsEndpoint": ("events", "Interface", {"EventBus"}),
     "KeysEndpoint": ("kms", "Interface", {"CredentialsKey"}),

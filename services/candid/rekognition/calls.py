@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,9 +11,14 @@ from candid.access.principal import Permission
 from candid.casework import answer
 from candid.casework.credentials import Grant
 from candid.casework.policy import Policy
+from candid.casework.searches import Searches
 from candid.faces.registry import ModelCard
 from candid.faces.scores import Score
+from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
+from candid.gallery.images import Images
 from candid.gallery.indexes import Indexes
+from candid.gallery.outcome import Stopwatch
 from candid.rekognition.errors import Refused
 
 NOTICE: Final = "X-Candid-Notice"
@@ -24,6 +30,10 @@ class Work:
 
     indexes: Indexes
     policy: Policy
+    catalog: Catalog
+    collections: Collections
+    images: Images
+    searches: Searches
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,18 @@ class Call:
     work: Work
     grant: Grant
     asked: Mapping[str, Any]
+    owner: str
+    """The ARN of the account and region, up to the resource: ``arn:aws:rekognition:us-east-1:123456789012``."""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    def arn(self, collection: str) -> str:
+        """A collection's ARN."""
+        return f"{self.owner}:collection/{collection}"
+
+    @property
+    def model(self) -> str:
+        """FaceModelVersion: the serving model's id."""
+        return self.work.indexes.engine().card.id
 
     @property
     def agency(self) -> str:
@@ -55,6 +77,12 @@ class Operation:
     carry_out: Callable[[Call], Answer]
     permission: Permission
     needs_case: bool = False
+
+
+def answer_version(model: str | None) -> dict[str, str]:
+    """IndexFacesModelVersion, which has digits and dots alone: the numbers in a model's id. Left out where it has none."""
+    numbers = re.findall(r"[0-9]+", model or "")
+    return {"IndexFacesModelVersion": ".".join(numbers)} if numbers else {}
 
 
 def notice(card: ModelCard) -> dict[str, str]:

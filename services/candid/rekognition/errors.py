@@ -15,6 +15,7 @@ from botocore.model import OperationModel
 from candid import errors
 from candid.access import signatures
 from candid.casework import credentials
+from candid.gallery import collections
 from candid.http import problem
 from candid.rekognition import contract
 
@@ -29,20 +30,12 @@ _AUTHENTICATION: Final = (
 """Not in any operation's model: what every AWS service answers before it looks at the operation."""
 
 
-class CollectionExists(errors.Conflict):
-    """There is a collection of that name."""
-
-
 class UserConflict(errors.Conflict):
     """There is such a user, or others are changing it now."""
 
 
 class TokenReused(errors.Conflict):
     """A ClientRequestToken that served another request."""
-
-
-class QuotaExceeded(errors.Conflict):
-    """As many as there may be."""
 
 
 class UnreadableToken(errors.InvalidRequest):
@@ -67,9 +60,9 @@ _TABLE: Final = (
     (errors.NotAuthenticated, "UnrecognizedClientException"),
     (errors.Forbidden, "AccessDeniedException"),
     (errors.NotFound, "ResourceNotFoundException"),
-    (CollectionExists, "ResourceAlreadyExistsException"),
+    (collections.CollectionExists, "ResourceAlreadyExistsException"),
     (TokenReused, "IdempotentParameterMismatchException"),
-    (QuotaExceeded, "ServiceQuotaExceededException"),
+    (collections.TooManyTags, "ServiceQuotaExceededException"),
     (UserConflict, "ConflictException"),
     (errors.Conflict, "AccessDeniedException"),
     (errors.ImageTooLarge, "ImageTooLargeException"),

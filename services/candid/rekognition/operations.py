@@ -6,13 +6,25 @@ from collections.abc import Mapping
 from typing import Final
 
 from candid.access.principal import Permission
-from candid.rekognition import one_to_one
+from candid.rekognition import collections, indexing, one_to_one, searching
 from candid.rekognition.calls import Operation
 from candid.rekognition.errors import Refused
 
 CARRIED_OUT: Final[Mapping[str, Operation]] = {
     "DetectFaces": Operation(one_to_one.detect_faces, Permission.EXAMINE),
     "CompareFaces": Operation(one_to_one.compare_faces, Permission.EXAMINE),
+    "CreateCollection": Operation(collections.create_collection, Permission.WRITE_BOOKINGS),
+    "DescribeCollection": Operation(collections.describe_collection, Permission.READ_BOOKINGS),
+    "ListCollections": Operation(collections.list_collections, Permission.READ_BOOKINGS),
+    "DeleteCollection": Operation(collections.delete_collection, Permission.WRITE_BOOKINGS),
+    "TagResource": Operation(collections.tag_resource, Permission.WRITE_BOOKINGS),
+    "UntagResource": Operation(collections.untag_resource, Permission.WRITE_BOOKINGS),
+    "ListTagsForResource": Operation(collections.list_tags_for_resource, Permission.READ_BOOKINGS),
+    "IndexFaces": Operation(indexing.index_faces, Permission.WRITE_BOOKINGS),
+    "ListFaces": Operation(indexing.list_faces, Permission.READ_BOOKINGS),
+    "DeleteFaces": Operation(indexing.delete_faces, Permission.WRITE_BOOKINGS),
+    "SearchFaces": Operation(searching.search_faces, Permission.SEARCH, needs_case=True),
+    "SearchFacesByImage": Operation(searching.search_faces_by_image, Permission.SEARCH, needs_case=True),
 }
 
 _LIVE: Final = (
@@ -32,24 +44,8 @@ _VIDEO_OPERATIONS: Final = frozenset(
 )
 _TO_COME: Final = frozenset(
     {
-        *("CreateCollection", "DescribeCollection", "ListCollections", "DeleteCollection", "IndexFaces", "ListFaces"),
-        *(
-            "DeleteFaces",
-            "SearchFaces",
-            "SearchFacesByImage",
-            "CreateUser",
-            "DeleteUser",
-            "ListUsers",
-            "AssociateFaces",
-        ),
-        *(
-            "DisassociateFaces",
-            "SearchUsers",
-            "SearchUsersByImage",
-            "TagResource",
-            "UntagResource",
-            "ListTagsForResource",
-        ),
+        *("CreateUser", "DeleteUser", "ListUsers", "AssociateFaces", "DisassociateFaces"),
+        *("SearchUsers", "SearchUsersByImage"),
     }
 )
 _NOT_YET: Final = (

@@ -1,0 +1,180 @@
+"""Faces of a collection: IndexFaces, ListFaces, DeleteFaces."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from candid.errors import Conflict
+from candid.faces import image as images
+from candid.faces.filters import chosen, look
+from candid.gallery.booking import Booking, Face, Indexing, Photo
+from candid.gallery.index import Label, Partition
+from candid.gallery.search import standing
+from candid.gallery.upkeep.records import at_once
+from candid.rekognition import faces, paging
+from candid.rekognition.calls import Answer, Call, answer_version
+from candid.rekognition.collections import expect
+from candid.rekognition.images import decoded, image_bytes
+
+MOST_FACES: Final = 100
+"""Of one photo."""
+_PAGE: Final = 1_000
+"""Faces of one answer, though a call may ask for 4,096: each is looked up."""
+_WAIT_SECONDS: Final = 12.0
+"""For so long the enrolment of what was stored is waited for; it comes in any case."""
+_VISIBLE_SECONDS: Final = 2.0
+_EXTERNAL: Final = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
+
+
+def index_faces(call: Call) -> Answer:
+    """IndexFaces: the photo is stored, and its event enrols the faces that are answered, under their ids."""
+    collection = expect(call)
+    data = image_bytes(call, "Image")
+    image = decoded(data)
+    quality_filter = call.asked.get("QualityFilter", "AUTO")
+    most = min(call.asked.get("MaxFaces", MOST_FACES), MOST_FACES)
+    engine = call.work.indexes.engine()
+    taken, others = chosen(look(engine, image, quality_filter), most)
+    records = []
+    if taken:
+        indexing = Indexing(call.asked.get("ExternalImageId"), most, quality_filter)
+        booking = call.work.images.take(call.agency, collection.name, data, str(images.content_type(data)), indexing)
+        (photo,) = booking.photos
+        key = booking.key_of(photo.photo_id)
+        ids = [str(key.face_id(str(photo.expected_sha256), one.place)) for one in taken]
+        call.work.images.wait(booking, ids, _WAIT_SECONDS)
+        _until_searches_find(call, Partition(call.agency, collection.name), ids[0])
+        records = [
+            {
+                "Face": {
+                    "FaceId": face_id,
+                    "BoundingBox": faces.bounding_box(one.detection, image),
+                    "ImageId": photo.photo_id,
+                    **_external(booking),
+                    "Confidence": faces.confidence(one.detection),
+                    **answer_version(engine.card.id),
+                },
+                "FaceDetail": faces.detail(one, image),
+            }
+            for face_id, one in zip(ids, taken, strict=True)
+        ]
+    return Answer(
+        {
+            "FaceRecords": records,
+            "FaceModelVersion": call.model,
+            "UnindexedFaces": [
+                {"Reasons": list(one.reasons), "FaceDetail": faces.detail(one, image)} for one in others
+            ],
+        }
+    )
+
+
+def _until_searches_find(call: Call, partition: Partition, face_id: str) -> None:
+    """Clients search right after they have indexed, and OpenSearch shows what is new within a second."""
+    index, wanted = call.work.indexes.serving().index, UUID(face_id)
+    end = time.monotonic() + _VISIBLE_SECONDS
+    while time.monotonic() < end:
+        if any(label.id == wanted for label in index.members(partition, UUID(int=wanted.int - 1), 1)):
+            return
+        time.sleep(0.1)
+
+
+def list_faces(call: Call) -> Answer:
+    """ListFaces, in the order of their ids. What was written within the last second may be missing."""
+    collection = expect(call)
+    index, partition = call.work.indexes.serving().index, Partition(call.agency, collection.name)
+    if "FaceIds" in call.asked:
+        wanted = [UUID(one) for one in dict.fromkeys(call.asked["FaceIds"])]
+        found = [_label(entry) for entry in index.get(partition, wanted)]
+        return Answer({"Faces": _shown(call, found), "FaceModelVersion": call.model})
+    listing = ("ListFaces", call.agency, collection.name)
+    after = paging.place(call.asked.get("NextToken"), *listing)
+    limit = min(call.asked.get("MaxResults") or _PAGE, _PAGE)
+    page = index.members(partition, UUID(after) if after else None, limit)
+    answer: dict[str, Any] = {"Faces": _shown(call, page), "FaceModelVersion": call.model}
+    if len(page) == limit:
+        answer["NextToken"] = paging.token(str(page[-1].id), *listing)
+    return Answer(answer)
+
+
+def delete_faces(call: Call) -> Answer:
+    """DeleteFaces: from the answer on no search returns them, and their templates go within seconds."""
+    collection = expect(call)
+    partition = Partition(call.agency, collection.name)
+    wanted = list(dict.fromkeys(call.asked["FaceIds"]))
+    held = {str(one.id): one for one in call.work.indexes.serving().index.get(partition, [UUID(one) for one in wanted])}
+    by_booking: dict[str, list[str]] = {}
+    for face_id in wanted:
+        if face_id in held:
+            by_booking.setdefault(held[face_id].booking_id, []).append(face_id)
+    gone = {one for some in at_once(lambda it: _delete(call, *it), list(by_booking.items())) for one in some}
+    answer: dict[str, Any] = {
+        "UnsuccessfulFaceDeletions": [
+            {"FaceId": one, "Reasons": ["FACE_NOT_FOUND"]} for one in wanted if one not in gone
+        ]
+    }
+    if gone:
+        answer["DeletedFaces"] = [one for one in wanted if one in gone]
+    return Answer(answer)
+
+
+def face(found: Face, booking: Booking, photo: Photo) -> dict[str, Any]:
+    """A ``Face``."""
+    told: dict[str, Any] = {"FaceId": found.face_id, "ImageId": photo.photo_id, **_external(booking)}
+    if found.box is not None:
+        left, top, width, height = found.box
+        told["BoundingBox"] = {"Width": width, "Height": height, "Left": left, "Top": top}
+    if found.confidence is not None:
+        told["Confidence"] = round(100 * found.confidence, 4)
+    return told | answer_version(photo.model)
+
+
+def _external(booking: Booking) -> dict[str, str]:
+    if booking.indexing is not None:
+        external = booking.indexing.external_image_id
+        return {"ExternalImageId": external} if external else {}
+    return {"ExternalImageId": external_of_booking(booking.booking_number or "", booking.booking_id)}
+
+
+def external_of_booking(number: str, booking_id: str) -> str:
+    """What a client knows a booking's photo by: the booking's number, or where that is of another form its id."""
+    return number if _EXTERNAL.fullmatch(number) else booking_id
+
+
+def _shown(call: Call, labels: Sequence[Label]) -> list[dict[str, Any]]:
+    bookings = list(dict.fromkeys(label.booking_id for label in labels))
+    found = dict(zip(bookings, at_once(lambda one: call.work.catalog.get(call.agency, one), bookings), strict=True))
+    shown = []
+    for label in labels:
+        if held := standing(found[label.booking_id], label.partition.collection, str(label.id)):
+            booking, photo, one = held
+            shown.append(face(one, booking, photo))
+    return shown
+
+
+def _delete(call: Call, booking_id: str, face_ids: Sequence[str]) -> list[str]:
+    """Delete faces of one booking; those that were there."""
+    booking = call.work.catalog.get(call.agency, booking_id)
+    gone: list[str] = []
+    for photo in booking.photos if booking else ():
+        there = [one for one in face_ids if standing(booking, call.asked["CollectionId"], one) and one in photo.stand]
+        if not there or booking is None:
+            continue
+        try:
+            if booking.indexing is not None and not photo.stand - photo.deleted - set(there):
+                # Nothing of the photo can be searched any more, so there is no reason to keep it.
+                call.work.catalog.mark_deleting(booking)
+            else:
+                call.work.catalog.delete_faces(booking, photo, there)
+        except Conflict:
+            continue
+        gone += there
+    return gone
+
+
+def _label(entry: Any) -> Label:
+    return Label(entry.id, entry.partition, entry.booking_id, entry.subject_id, entry.booked_at)
