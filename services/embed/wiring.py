@@ -69,5 +69,5 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
     changes = Changes(catalog, progress, erasure, enrolment, indexes)
-    dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table), indexes)
+    dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table))
     return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes, dissolution)

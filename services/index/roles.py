@@ -33,7 +33,8 @@ def _give(event: Any) -> Answer:
     requests.read_roles(event)
     told = settings.read(RolesSettings, os.environ)
     members = {
-        "search": [told.search_role_arn, told.rekognition_role_arn],
+        "search": [told.search_role_arn],
+        "rekognition": [told.rekognition_role_arn],
         "embed": [told.embed_role_arn],
         "index": [told.index_role_arn],
     }

@@ -15,10 +15,12 @@ import pytest
 from candid import aws
 from candid.faces import registry
 from candid.gallery.booking import Booking, BookingState, PhotoState
+from candid.gallery.collections import Collections, collection_pk
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep import verification
-from tests.integration.aws import PHOTOS_BUCKET
+from tests.contract.events import change_batch
+from tests.integration.aws import GALLERY_TABLE, PHOTOS_BUCKET
 from tests.integration.embedding import AGENCY, BOOKED, METADATA
 from tests.integration.operating import HERE, PORTRAITS, Deployment, deployment
 from tests.portraits import portrait
@@ -369,6 +371,28 @@ def test_every_difference_is_found_told_and_mended(here: Deployment, at_once: No
         assert here.station.follow(key) == []
     after = verify(here)
     assert (after["sound"], found(after)) == (True, {})
+
+
+def test_a_collection_whose_deletion_nobody_followed_is_found_and_reminded_of(
+    embedded: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collections = Collections(GALLERY_TABLE)
+    for name in ("kept", "unwanted"):
+        collections.create(AGENCY, name, {})
+    collections.mark_deleting(AGENCY, "unwanted")
+    young = verify(embedded)
+    assert (young["sound"], young["under_way"]) == (True, 1)
+    monkeypatch.setattr(verification, "GRACE", timedelta(0))
+    told = verify(embedded)
+    assert told["findings"] == {verification.CHANGE_OPEN: {"count": 1, "examples": [f"{AGENCY}/unwanted"]}}
+    nonce = collections.get(AGENCY, "unwanted").change  # type: ignore[union-attr]
+    assert verify(embedded, repair=True)["reminded"] == 1
+    event = change_batch("", "")
+    event["Records"][0]["dynamodb"]["Keys"]["pk"] = {"S": collection_pk(AGENCY, "unwanted")}
+    assert collections.get(AGENCY, "unwanted").change == nonce  # type: ignore[union-attr]
+    assert embedded.station.invoke(event) == []
+    assert collections.get(AGENCY, "unwanted") is None
+    assert verify(embedded)["sound"]
 
 
 @pytest.mark.parametrize("trouble", [replaced, unheard, unfinished, uncorrected], ids=lambda one: one.__name__)

@@ -47,7 +47,7 @@ from tests.unit.cli.running import candid
 pytestmark = pytest.mark.slow
 
 ROLES = opensearch.MAPPING.with_name("roles.json")
-FUNCTIONS = ("search", "embed", "index")
+FUNCTIONS = ("search", "rekognition", "embed", "index")
 DIMENSION = 16
 FACES = Partition("lakeside-pd", "bookings", Kind.FACE)
 OTHERS = Names("other-stack")
@@ -144,6 +144,14 @@ def _search_day(here: Secured) -> None:
     assert [one.id for one in walked.search([FACES], probe, 5).neighbours] == [_entry(0).id]
 
 
+def _rekognition_day(here: Secured) -> None:
+    """Searches, also with a stored face, and listings."""
+    index = here.index("rekognition")
+    (held,) = index.get(FACES, [_entry(0).id])
+    assert [one.id for one in index.search([FACES], held.template, 5).neighbours] == [held.id]
+    assert [one.id for one in index.members(FACES, None, 5)] == [held.id]
+
+
 def _embed_day(here: Secured) -> None:
     index = here.index("embed")
     index.upsert([_entry(number) for number in range(1, 4)])
@@ -190,7 +198,12 @@ def _index_day(here: Secured) -> None:
     client.indices.forcemerge(index=serving.name, params={"only_expunge_deletes": "true"})
 
 
-DAYS: dict[str, Callable[[Secured], None]] = {"search": _search_day, "embed": _embed_day, "index": _index_day}
+DAYS: dict[str, Callable[[Secured], None]] = {
+    "search": _search_day,
+    "rekognition": _rekognition_day,
+    "embed": _embed_day,
+    "index": _index_day,
+}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -265,7 +278,7 @@ def test_index_create_gives_the_roles_by_the_function_that_alone_may(secured: Se
         secured.client("master").transport.perform_request(
             "DELETE", f"/_plugins/_security/api/rolesmapping/candid_{function}", params={"ignore": 404}
         )
-    arns = {f"{function.upper()}_ROLE_ARN": secured.arn(function) for function in (*FUNCTIONS, "rekognition")}
+    arns = {f"{function.upper()}_ROLE_ARN": secured.arn(function) for function in FUNCTIONS}
     index = _function(secured, "index", INDEX, index_app.handler)
     roles = _function(secured, "master", arns, index_roles.handler)
     with invoked(tmp_path) as server:
@@ -302,7 +315,7 @@ def test_no_function_that_works_every_day_may_change_who_may_do_what(mapped: Sec
 def test_every_function_needs_a_member_and_no_other_has_a_role(secured: Secured) -> None:
     members = secured.members()
     for wrong in ({}, {**members, "embed": []}, {**members, "ingest": ["arn:aws:iam::123456789012:role/i"]}):
-        with pytest.raises(ValueError, match="embed, index, search"):
+        with pytest.raises(ValueError, match="embed, index, rekognition, search"):
             map_roles(secured.client("master"), secured.names, ROLES, wrong)
 
 

@@ -221,6 +221,10 @@ def test_a_booking_makes_its_collection_and_none_comes_into_one_that_is_being_de
     late = clerk("POST", "/v1/bookings", body | {"booking_number": "2"})
     assert late.status == 409
     assert "is being deleted" in late.body["detail"]
+    case_id = world.gallery.case(str(uuid.uuid4()))
+    half = search(world.gallery, request(case_id, "person_a_1"), collection=made)
+    assert half.status == 409
+    assert "is being deleted" in half.body["detail"]
     monkeypatch.undo()
     Collections(GALLERY_TABLE).remind(AGENCY, made)
     eventually(lambda: Collections(GALLERY_TABLE).get(AGENCY, made) is None)

@@ -29,6 +29,7 @@ from candid.faces.registry import ModelCard
 from candid.faces.selection import probe_face
 from candid.gallery import thresholds
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collections
 from candid.gallery.index import Filter, Partition, Template
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Stopwatch
@@ -95,9 +96,8 @@ class Searches:
         """Search, store, and answer (without photo links). The same claim again is the same search. ``watch`` learns how long
         each part took: case, face, index, records, store.
 
-        Raises ``NotFound`` (case, probe, collection of another agency), ``Conflict`` (case closed), ``PolicyRefusal``,
-        ``InvalidRequest``, ``PhotoRefused``.
-        """
+        Raises ``NotFound`` (case, probe, collection of another agency), ``Conflict`` (case closed, collection being deleted),
+        ``PolicyRefusal``, ``InvalidRequest``, ``PhotoRefused``."""
         if claim and (earlier := claim.earlier_result(self.stored.table)):
             return self.stored.expect(who.agency, earlier)
         watch = watch or Stopwatch()
@@ -128,6 +128,8 @@ class Searches:
             )
             for template in probe.templates
         ]
+        # Looked at afterwards, so that a list that a deletion had begun to empty is never taken for the whole.
+        Collections(self.catalog.table).expect_whole(gallery_agency, asked.collection)
         with watch.part("store"):
             told = (
                 probe.told

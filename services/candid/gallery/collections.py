@@ -46,7 +46,8 @@ class CollectionState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A named gallery. ``created_at`` is timezone-aware."""
+    """A named gallery. ``change`` is the note of its deletion while that is open, since ``changed_at``. Times are
+    timezone-aware."""
 
     agency: str
     name: str
@@ -54,6 +55,7 @@ class Collection:
     state: CollectionState = CollectionState.ACTIVE
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     change: str | None = None
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,17 @@ class Collections:
 
     def ensure(self, agency: str, name: str) -> None:
         """Make the collection that a booking names, unless it is there. Raises ``Conflict`` while it is being deleted."""
-        found = self.get(agency, name)
-        if found is None:
+        if self.get(agency, name) is None:
             try:
                 self.create(agency, name, {})
+                return
             except CollectionExists:
-                found = self.get(agency, name)
+                pass
+        self.expect_whole(agency, name)
+
+    def expect_whole(self, agency: str, name: str) -> None:
+        """Raises ``Conflict`` while the collection is being deleted: part of it may be gone."""
+        found = self.get(agency, name)
         if found is not None and found.state is CollectionState.DELETING:
             raise Conflict(BEING_DELETED)
 
@@ -254,4 +261,5 @@ def _collection(items: list[Item]) -> Collection | None:
         CollectionState(record["state"]),
         record.get("tags", {}),
         note["nonce"] if note else None,
+        moment(note["at"]) if note else None,
     )

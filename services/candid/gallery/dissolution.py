@@ -16,8 +16,6 @@ from candid.errors import Conflict
 from candid.gallery.booking import BookingState
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
-from candid.gallery.index import Partition
-from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.sharing import Sharing
 
@@ -27,12 +25,11 @@ _PAUSE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Dissolution:
-    """The use case over table and indexes."""
+    """The use case over the table. An erased booking has no face in any index any more."""
 
     collections: Collections
     catalog: Catalog
     sharing: Sharing
-    indexes: Indexes
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
 
@@ -44,7 +41,7 @@ class Dissolution:
             return Outcome(Kind.NOTHING)
         if found.state is not CollectionState.DELETING:
             return Outcome(Kind.NOTHING)
-        if self._mark(agency, name, until - SPARE_SECONDS) or self._holds(agency, name):
+        if self._mark(agency, name, until - SPARE_SECONDS):
             # Those are erased by notes of their own, which lie before this one in the stream.
             self.sleep(_PAUSE)
             self.collections.remind(agency, name)
@@ -73,6 +70,3 @@ class Dissolution:
             start = page.next_key
             if start is None or self.clock() > until:
                 return left or start is not None
-
-    def _holds(self, agency: str, name: str) -> bool:
-        return any(index.count(Partition(agency, name)) for index in self.indexes.every().values())

@@ -225,7 +225,7 @@ class Redriving:
 
     def _remind(self, state: _State) -> None:
         """Touch a page's open changes; after the last the letters go."""
-        changes, state.after = partitions_with(self.catalog.table, "CHANGE", state.after)
+        changes, state.after = partitions_with(self.catalog.table, ("CHANGE",), state.after)
         for pk in changes:
             if booking := booking_ref(pk):
                 self.catalog.remind(*booking)

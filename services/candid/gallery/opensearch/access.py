@@ -33,11 +33,10 @@ def map_roles(
 ) -> tuple[str, ...]:
     """Make the roles in the file ``definitions`` as they are written there, and give each to its ``members`` and nobody else.
 
-    ``members`` has the ARNs of IAM roles by function (search, embed, index), one entry for every role of the file. Answers the
-    names of the roles that were made or changed; none where all was so already. Raises ``ValueError`` where ``members`` does not
-    fit the file, ``IndexNotReady`` where OpenSearch has no roles or this caller may not change them, and
-    ``DependencyUnavailable``.
-    """
+    ``members`` has the ARNs of IAM roles by function (search, rekognition, embed, index), one entry for every role of the file.
+    Answers the names of the roles that were made or changed; none where all was so already. Raises ``ValueError`` where
+    ``members`` does not fit the file, ``IndexNotReady`` where OpenSearch has no roles or this caller may not change them, and
+    ``DependencyUnavailable``."""
     written: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(definitions.read_text(encoding="utf-8"))
     if set(members) != set(written) or not all(members.values()):
         raise ValueError(f"members must name an IAM role for each of {', '.join(sorted(written))}")

@@ -79,13 +79,13 @@ class Filling:
                 return Step(_told(walk, waiting, complete=False), asdict(walk))
 
     def _page(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
-        bookings, after = self.records.page(walk.after)
-        photos, gone, busy = self._look(index, bookings, ask)
+        page = self.records.page(walk.after)
+        photos, gone, busy = self._look(index, page.bookings, ask)
         left = [*walk.open, *sorted({*gone, *busy})]
         walk = replace(
             walk,
-            after=after,
-            ended=after is None,
+            after=page.after,
+            ended=page.after is None,
             photos=walk.photos + photos,
             absent=walk.absent + len(gone),
             open=left[:_KEPT],

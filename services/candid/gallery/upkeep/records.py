@@ -1,4 +1,4 @@
-"""Walking over all bookings of the gallery table, of every agency, and comparing their photos with an index."""
+"""Walking over all records of the gallery table, of every agency, and comparing their photos with an index."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from uuid import UUID
 
 from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
 from candid.gallery.catalog import Catalog
+from candid.gallery.collections import Collection, Collections, collection_ref
 from candid.gallery.index import Partition, VectorIndex
+from candid.gallery.items import booking_ref
 from candid.gallery.photos import PhotoKey
-from candid.gallery.upkeep.pages import bookings_with
+from candid.gallery.upkeep.pages import partitions_with
 
 _THREADS: Final = 8
 
@@ -22,16 +24,28 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Some bookings and collections, in no order, and where the next page begins; None at the end."""
+
+    bookings: list[Booking]
+    collections: list[Collection]
+    after: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """The gallery table, read consistently. Every method raises ``DependencyUnavailable``."""
 
     catalog: Catalog
 
-    def page(self, after: Mapping[str, str] | None) -> tuple[list[Booking], dict[str, str] | None]:
-        """Some bookings in no order, and where the next page begins; None at the end. Each is as it was after its page was read;
-        one that is written for the first time during the walk may be left out."""
-        refs, last = bookings_with(self.catalog.table, "BOOKING", after)
-        return self.get(refs), last
+    def page(self, after: Mapping[str, str] | None) -> Page:
+        """The page that begins at ``after``; None begins. Each record is as it was after its page was read; one that is written
+        for the first time during the walk may be left out."""
+        found, last = partitions_with(self.catalog.table, ("BOOKING", "COLLECTION"), after)
+        bookings = self.get(ref for pk in found if (ref := booking_ref(pk)))
+        known = Collections(self.catalog.table)
+        collections = at_once(lambda ref: known.get(*ref), [ref for pk in found if (ref := collection_ref(pk))])
+        return Page(bookings, [one for one in collections if one is not None], last)
 
     def get(self, refs: Iterable[tuple[str, str]]) -> list[Booking]:
         """The bookings of these agencies and ids that exist, as they are now."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from candid import storage
 from candid.gallery.booking import GONE_STATES, Booking, BookingState, Photo, PhotoState
+from candid.gallery.collections import Collection, Collections
 from candid.gallery.hints import ROOM, Hints
 from candid.gallery.index import Label, VectorIndex
 from candid.gallery.indexes import Indexes
@@ -104,7 +105,8 @@ class Verification:
     # ---- table → index, table → bucket
 
     def _table(self, state: _State, repair: bool) -> None:
-        bookings, after = self.records.page(state.after)
+        page = self.records.page(state.after)
+        bookings = page.bookings
         state.bookings += sum(one.state is not BookingState.ERASED for one in bookings)
         state.photos += sum(len(one.photos) for one in bookings)
         again: set[PhotoKey] = set()
@@ -112,6 +114,8 @@ class Verification:
         for booking in bookings:
             if booking.change is not None or booking.state is BookingState.DELETING:
                 self._open_change(state, booking, repair)
+        for collection in page.collections:
+            self._open_deletion(state, collection, repair)
         settled = [one for one in bookings if one.state not in GONE_STATES and one.change is None]
         lying = at_once(lambda one: _lying(self.hints.bucket, one), settled)
         suspects = set(self._absent(written, settled))
@@ -137,8 +141,8 @@ class Verification:
             state.found(FACE_ABSENT, str(key))
             again.add(key)
         self._ask(state, again, repair)
-        state.after = after
-        if after is None:
+        state.after = page.after
+        if page.after is None:
             state.walk = _BUCKET
 
     def _open_change(self, state: _State, booking: Booking, repair: bool) -> None:
@@ -148,6 +152,17 @@ class Verification:
         state.found(CHANGE_OPEN, f"{booking.agency}/{booking.collection}/{booking.booking_id}")
         if repair:
             self.records.catalog.remind(booking.agency, booking.booking_id)
+            state.reminded += 1
+
+    def _open_deletion(self, state: _State, collection: Collection, repair: bool) -> None:
+        if collection.change is None:
+            return
+        if _is_young(collection.changed_at):
+            state.under_way += 1
+            return
+        state.found(CHANGE_OPEN, f"{collection.agency}/{collection.name}")
+        if repair:
+            Collections(self.records.catalog.table).remind(collection.agency, collection.name)
             state.reminded += 1
 
     def _absent(self, written: Mapping[str, VectorIndex], bookings: Iterable[Booking]) -> list[PhotoKey]:
