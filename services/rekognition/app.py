@@ -36,7 +36,7 @@ from candid.gallery.collections import Collections
 from candid.gallery.images import Images
 from candid.gallery.indexes import open_indexes
 from candid.gallery.sharing import Sharing
-from candid.http.reporting import report
+from candid.http.reporting import report, searched
 from candid.rekognition import contract, errors, operations
 from candid.rekognition.calls import Answer, Call, Operation, Work
 from candid.rekognition.errors import Failure, Refused
@@ -131,7 +131,11 @@ def _carried_out(request: SignedRequest, asked: OperationModel, owner: str) -> A
     grant = _grant(request)
     operation = operations.of(asked.name)
     _allow(grant, operation)
-    return operation.carry_out(Call(wired().work, grant, contract.read(asked, request.body), owner))
+    call = Call(wired().work, grant, contract.read(asked, request.body), owner)
+    answer = operation.carry_out(call)
+    if operation.needs_case:
+        searched(metrics, len(answer.members["FaceMatches"]), call.watch)
+    return answer
 
 
 def _grant(request: SignedRequest) -> Grant:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from candid import settings
@@ -28,6 +27,7 @@ from candid.gallery.sharing import Sharing
 from candid.http import multipart
 from candid.http.bodies import load_json, media_type, parse_json, raw, validate
 from candid.http.edge import Edge
+from candid.http.reporting import searched
 from candid.idempotency import Claim
 from search.requests import ComparisonRequest, DetectionRequest, SearchBody, SearchMembers, image_bytes
 
@@ -70,12 +70,7 @@ def search() -> Answer:
     watch = Stopwatch()
     answered = work().searches.make(who, asked, claim, watch)
     found = sum(len(result["candidates"]) for result in answered["results"])
-    edge.metrics.add_metric("Searches", MetricUnit.Count, 1)
-    edge.metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, found)
-    for part, milliseconds in watch.milliseconds.items():
-        edge.metrics.add_metric(
-            f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, round(milliseconds, 1)
-        )
+    searched(edge.metrics, found, watch)
     return edge.json(HTTPStatus.CREATED, work().links.put_into(answered, edge.photo_link_issued))
 
 

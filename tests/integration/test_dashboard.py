@@ -13,11 +13,14 @@ from botocore.exceptions import EndpointConnectionError
 
 from authorizer import app as authorizer_app
 from candid.http import edge
+from casework import app as casework_app
+from rekognition import app as rekognition_app
 from tests.contract.events import photo_batch
-from tests.gateway import Context
+from tests.gateway import Caller, Context
 from tests.integration.embedding import grey, station
-from tests.integration.gallery import gallery, request, search
+from tests.integration.gallery import AGENCY, gallery, request, search
 from tests.portraits import portrait
+from tests.rekognition import client
 from tests.template.system import dashboard
 
 _EXPRESSION = re.compile(r"SEARCH\('\{Candid,([^}]*)\} MetricName=\"(\w+)\"")
@@ -71,11 +74,18 @@ def test_every_metric_of_the_dashboard_is_one_that_a_function_emits(
         (third,) = here.register(number="3")
         here.put(third, portrait("person_b_1"))
         assert len(here.arrive(third)) == 1
-    with gallery(tmp_path / "search", USER_FACES_PER_HOUR="1") as made:
+    with gallery(tmp_path / "search", USER_FACES_PER_HOUR="2") as made:
         edge.limits.cache_clear()
         made.enrol("person_a_1", "A")
-        assert search(made, request(made.case())).status == 201
-        assert search(made, request(made.case("2026-CR-2"))).status == 429
+        case_id = made.case()
+        assert [search(made, request(case_id)).status for _ in range(3)] == [201, 201, 429]
+        another = Caller(casework_app.handler, AGENCY, "det.kim", "investigator")
+        told = another("POST", f"/v1/cases/{case_id}/credentials", {"probe_source": "surveillance_still"}).body
+        rekognition_app.wired.cache_clear()
+        client(told, rekognition_app.handler).search_faces_by_image(
+            CollectionId="bookings", Image={"Bytes": portrait("person_a_2")}
+        )
+        rekognition_app.wired.cache_clear()
     edge.limits.cache_clear()
     with pytest.raises(Exception, match="Unauthorized"):
         authorizer_app.handler({"authorizationToken": "no"}, Context())  # type: ignore[arg-type]

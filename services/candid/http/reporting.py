@@ -1,4 +1,4 @@
-"""Saying that a function failed as nobody foresaw: what and where, and nothing that was sent."""
+"""Saying what a function did in numbers, and that it failed as nobody foresaw: what and where, and nothing that was sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
 from candid.aws import error_code
+from candid.gallery.outcome import Stopwatch
 from candid.settings import SettingsError
 
 
@@ -22,3 +23,11 @@ def report(error: Exception, logger: Logger, metrics: Metrics) -> None:
         about["sentence"] = str(error)  # Names variables, never a value.
     logger.error("unforeseen failure", extra=about)
     metrics.add_metric("UnforeseenFailures", MetricUnit.Count, 1)
+
+
+def searched(metrics: Metrics, candidates: int, watch: Stopwatch) -> None:
+    """Count a search that is stored, with how many candidates it found and how long each part of it took."""
+    metrics.add_metric("Searches", MetricUnit.Count, 1)
+    metrics.add_metric("CandidatesPerSearch", MetricUnit.Count, candidates)
+    for part, milliseconds in watch.milliseconds.items():
+        metrics.add_metric(f"Search{part.capitalize()}Milliseconds", MetricUnit.Milliseconds, round(milliseconds, 1))
