@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from PIL import Image
 
 from candid import aws
+from candid.errors import DependencyUnavailable
 from candid.gallery.booking import BookingState
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
@@ -45,14 +50,19 @@ class World:
     gallery: Gallery
     cases: dict[str, str] = field(default_factory=dict)
 
-    def client(self, agency: str = AGENCY, roles: str = ROLES) -> Any:
-        """With credentials of a case of the agency."""
+    def credentials(self, agency: str = AGENCY, roles: str = ROLES) -> dict[str, Any]:
+        """Of a case of the agency."""
         officer = Caller(casework_app.handler, agency, "det.lee", roles)
         if agency not in self.cases:
             body = {"number": "1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"}
             self.cases[agency] = officer("POST", "/v1/cases", body).body["case_id"]
         path = f"/v1/cases/{self.cases[agency]}/credentials"
-        return client(officer("POST", path, {"probe_source": "surveillance_still"}).body, app.handler)
+        told: dict[str, Any] = officer("POST", path, {"probe_source": "surveillance_still"}).body
+        return told
+
+    def client(self, agency: str = AGENCY, roles: str = ROLES) -> Any:
+        """With credentials of a case of the agency."""
+        return client(self.credentials(agency, roles), app.handler)
 
     def clerk(self, agency: str = AGENCY) -> Any:
         """With credentials for records."""
@@ -489,3 +499,43 @@ def test_what_can_not_be_enrolled_now_is_answered_and_enrolled_later(
     one = world.client()
     told = ids(index(one, name, portrait("person_a_1")))
     eventually(lambda: listed(one, name) == told)
+
+
+# ---- many at once
+
+
+def test_sixteen_clients_whose_first_calls_are_throttled_have_each_a_face_in_the_end(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is told to slow down tries again, as SDKs do: nothing is lost by it, and nothing is there twice."""
+    credentials = world.credentials()
+    carried_out, calls, one_at_a_time = app._carried_out, itertools.count(1), threading.Lock()
+
+    def throttled(*args: Any) -> Any:
+        number = next(calls)
+        answer = carried_out(*args) if number > 32 or number % 2 else None
+        # Half of those that are throttled are done: it is the answer that gets lost.
+        if number <= 32:
+            raise DependencyUnavailable("The gallery table does not answer. Try again in a minute.")
+        return answer
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        # A process of Lambda's has one invocation at a time.
+        with one_at_a_time:
+            return app.handler(event, context)
+
+    monkeypatch.setattr(app, "_carried_out", throttled)
+    patient = Config(retries={"mode": "standard", "total_max_attempts": 12})
+
+    def work(number: int) -> str:
+        one = client(credentials, handler, patient)
+        (face,) = ids(index(one, name, portrait("person_a_1"), f"external-{number}"))
+        return face
+
+    with ThreadPoolExecutor(16) as pool:
+        faces = list(pool.map(work, range(16)))
+    assert next(calls) == 16 + 32 + 1
+    assert len(set(faces)) == 16
+    one = world.client()
+    assert sorted(listed(one, name)) == sorted(faces)
+    assert world.count(name) == 16
