@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import boto3
+import pytest
 import urllib3
+from awscli.clidriver import create_clidriver
 from infra.local import places
 from infra.local.rekognition_front import Front
 
+from candid.rekognition import operations
 from tests.e2e.stack import Stack, free_ports, portrait
 from tests.e2e.test_operating import agrees
 from tests.rekognition import ONCE, refused
@@ -62,29 +64,82 @@ def test_a_stock_client_needs_credentials_and_an_endpoint(stack: Stack) -> None:
     assert refused(wrong.detect_faces, Image={"Bytes": b"x"})[:2] == ("InvalidSignatureException", 400)
 
 
-def test_the_aws_command_line_needs_the_same(stack: Stack, tmp_path: Path) -> None:
-    told = credentials(stack)
-    image = tmp_path / "probe.jpg"
-    image.write_bytes(portrait("person_a_1.jpg"))
-    variables = {
-        "AWS_ACCESS_KEY_ID": told["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": told["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": told["SessionToken"],
-        "AWS_DEFAULT_REGION": told["region"],
-        "AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"],
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    aws = [sys.executable, "-m", "awscli", "rekognition", "--output", "json"]
-    done = subprocess.run(
-        [*aws, "detect-faces", "--image-bytes", f"fileb://{image}"],
-        env=kept | variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert len(json.loads(done.stdout)["FaceDetails"]) == 1
+class CommandLine:
+    """The AWS command line, as ``candid case credentials --export`` sets it up, in this process: its start takes a second."""
+
+    def __init__(
+        self, told: Mapping[str, str], folder: Path, patch: pytest.MonkeyPatch, out: pytest.CaptureFixture[str]
+    ):
+        # The command line itself sets AWS_DATA_PATH.
+        for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_DATA_PATH"]:
+            patch.delenv(name)
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": told["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": told["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": told["SessionToken"],
+            "AWS_DEFAULT_REGION": told["region"],
+            "AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"],
+            "AWS_CONFIG_FILE": str(folder / "none"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+        }.items():
+            patch.setenv(name, value)
+        self.out = out
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, standard output and errors of ``aws rekognition`` with these arguments."""
+        self.out.readouterr()
+        code = create_clidriver().main(["rekognition", "--output", "json", *arguments])
+        said = self.out.readouterr()
+        return code, said.out, said.err
+
+    def __call__(self, *arguments: str) -> Any:
+        """What it answers."""
+        code, said, errors = self.run(*arguments)
+        assert code == 0, (arguments, errors)
+        return json.loads(said or "{}")
+
+
+def test_the_aws_command_line_carries_out_every_operation(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: set[str] = set()
+    aws = CommandLine(credentials(stack), tmp_path, monkeypatch, capsys)
+    images = {}
+    for name in ("person_a_1", "person_a_2"):
+        (tmp_path / name).write_bytes(portrait(f"{name}.jpg"))
+        images[name] = f"fileb://{tmp_path / name}"
+    here = ("--collection-id", f"cli-{uuid.uuid4().hex[:8]}")
+
+    def done(operation: str, *arguments: str) -> Any:
+        asked.add(operation.replace("-", ""))
+        return aws(operation, *arguments)
+
+    arn = done("create-collection", *here, "--tags", "unit=records")["CollectionArn"]
+    assert done("describe-collection", *here)["CollectionARN"] == arn
+    assert here[1] in done("list-collections")["CollectionIds"]
+    done("tag-resource", "--resource-arn", arn, "--tags", "year=2026")
+    done("untag-resource", "--resource-arn", arn, "--tag-keys", "unit")
+    assert done("list-tags-for-resource", "--resource-arn", arn)["Tags"] == {"year": "2026"}
+    indexed = done("index-faces", *here, "--image-bytes", images["person_a_1"], "--external-image-id", "a")
+    face = indexed["FaceRecords"][0]["Face"]
+    assert done("list-faces", *here)["Faces"] == [face]
+    found = done("search-faces-by-image", *here, "--image-bytes", images["person_a_2"])
+    assert [one["Face"] for one in found["FaceMatches"]] == [face]
+    assert done("search-faces", *here, "--face-id", face["FaceId"])["FaceMatches"] == []
+    assert len(done("detect-faces", "--image-bytes", images["person_a_1"])["FaceDetails"]) == 1
+    pair = ("--source-image-bytes", images["person_a_1"], "--target-image-bytes", images["person_a_2"])
+    compared = done("compare-faces", *pair)
+    assert compared["FaceMatches"][0]["Similarity"] > 95
+    assert done("delete-faces", *here, "--face-ids", face["FaceId"])["DeletedFaces"] == [face["FaceId"]]
+    assert done("delete-collection", *here)["StatusCode"] == 200
+    assert asked == {name.lower() for name in operations.CARRIED_OUT}
+    # And it says why not.
+    code, _, errors = aws.run("describe-collection", *here)
+    assert (code, "ResourceNotFoundException" in errors) == (255, True)
+    code, _, errors = aws.run("list-stream-processors")
+    assert (code, "probe_sources.live_stream.allowed" in errors) == (255, True)
 
 
 def test_the_largest_image_that_fits_is_taken_and_a_larger_one_is_told_so(stack: Stack) -> None:
@@ -144,6 +199,30 @@ def test_a_collections_life_is_as_a_client_of_rekognition_knows_it(stack: Stack)
     one.create_collection(CollectionId=name)
     assert one.list_faces(CollectionId=name)["Faces"] == []
     one.delete_collection(CollectionId=name)
+    agrees(stack)
+
+
+def test_sixteen_clients_at_once_have_each_their_face_and_find_it(stack: Stack) -> None:
+    told, name = credentials(stack), f"many-{uuid.uuid4().hex[:8]}"
+    client(told).create_collection(CollectionId=name)
+    photo = portrait("person_a_1.jpg")
+
+    def work(number: int) -> tuple[str, list[str]]:
+        one = client(told)
+        # Each its own object: the photo, and a number behind the end of the image.
+        (record,) = one.index_faces(
+            CollectionId=name, Image={"Bytes": photo + bytes([number])}, ExternalImageId=f"external-{number}"
+        )["FaceRecords"]
+        found = one.search_faces_by_image(CollectionId=name, Image={"Bytes": portrait("person_a_2.jpg")})
+        return record["Face"]["FaceId"], [each["Face"]["FaceId"] for each in found["FaceMatches"]]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(work, range(16)))
+    assert all(face in found for face, found in answers)
+    pages = client(told).get_paginator("list_faces").paginate(CollectionId=name, PaginationConfig={"PageSize": 5})
+    listed = [face["FaceId"] for page in pages for face in page["Faces"]]
+    assert sorted(listed) == sorted(face for face, _ in answers)
+    client(told).delete_collection(CollectionId=name)
     agrees(stack)
 
 
