@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ from tests.e2e.test_operating import agrees
 from tests.rekognition import ONCE, refused
 
 AGENCY = "lakeside-pd"
+EXAMPLE = "CANDID_AWS_EXAMPLE"
 
 
 def credentials(stack: Stack) -> dict[str, Any]:
@@ -64,6 +67,17 @@ def test_a_stock_client_needs_credentials_and_an_endpoint(stack: Stack) -> None:
     assert refused(wrong.detect_faces, Image={"Bytes": b"x"})[:2] == ("InvalidSignatureException", 400)
 
 
+def environment(told: Mapping[str, str]) -> dict[str, str]:
+    """What ``candid case credentials --export`` sets."""
+    return {
+        "AWS_ACCESS_KEY_ID": told["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": told["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": told["SessionToken"],
+        "AWS_DEFAULT_REGION": told["region"],
+        "AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"],
+    }
+
+
 class CommandLine:
     """The AWS command line, as ``candid case credentials --export`` sets it up, in this process: its start takes a second."""
 
@@ -74,11 +88,7 @@ class CommandLine:
         for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_DATA_PATH"]:
             patch.delenv(name)
         for name, value in {
-            "AWS_ACCESS_KEY_ID": told["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": told["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": told["SessionToken"],
-            "AWS_DEFAULT_REGION": told["region"],
-            "AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"],
+            **environment(told),
             "AWS_CONFIG_FILE": str(folder / "none"),
             "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -200,6 +210,28 @@ def test_a_collections_life_is_as_a_client_of_rekognition_knows_it(stack: Stack)
     assert one.list_faces(CollectionId=name)["Faces"] == []
     one.delete_collection(CollectionId=name)
     agrees(stack)
+
+
+@pytest.mark.skipif(EXAMPLE not in os.environ, reason=f"{EXAMPLE} names no folder with AWS's example of collections")
+def test_the_published_example_runs_as_it_is(stack: Stack) -> None:
+    """awsdocs/aws-doc-sdk-examples, python/example_code/rekognition: three photos, indexed and searched."""
+    told = credentials(stack)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "rekognition_collections.py"],
+        cwd=os.environ[EXAMPLE],
+        env=kept | environment(told),
+        input="\n" * 9,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Created collection doc-example-collection-demo" in done.stdout
+    assert "Thanks for watching!" in done.stdout
+    # A family at play: its faces are small and turned away, and few of them pass the filter.
+    assert "Found 3 faces in collection" in done.stderr
+    assert "Deleted collection" in done.stderr
 
 
 def test_sixteen_clients_at_once_have_each_their_face_and_find_it(stack: Stack) -> None:
