@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from candid.casework.searches import SearchRequest
-from candid.errors import InvalidRequest
+from candid.errors import InvalidRequest, NoFace
 from candid.faces import scores
 from candid.faces.filters import NONE, look
+from candid.faces.image import Pixels
 from candid.gallery.thresholds import Wanted
 from candid.rekognition.calls import NOTICE, Answer, Call, answer_version
 from candid.rekognition.collections import expect
@@ -25,6 +26,7 @@ POLICY: Final = "X-Candid-Policy"
 _MOST: Final = 80
 """Faces of an answer where none are asked for."""
 _THRESHOLD: Final = 80.0
+_NO_FACE: Final = "There are no faces in the image. Should be at least 1. Send one that shows a whole face."
 
 
 def search_faces(call: Call) -> Answer:
@@ -39,15 +41,11 @@ def search_faces_by_image(call: Call) -> Answer:
     data = image_bytes(call, "Image")
     image = decoded(data)
     expect(call)
-    seen = look(call.work.indexes.engine(), image, call.asked.get("QualityFilter", NONE))
-    if not seen:
-        raise InvalidRequest("There are no faces in the image. Should be at least 1. Send one that shows a whole face.")
-    if seen[0].reasons:
-        raise InvalidRequest(
-            f"The largest face of the image does not pass the quality filter ({', '.join(seen[0].reasons)}). "
-            "Send a better image, or ask for a lower QualityFilter."
-        )
-    made, headers = _search(call, probe=data)
+    _filter(call, image)
+    try:
+        made, headers = _search(call, probe=data)
+    except NoFace:
+        raise InvalidRequest(_NO_FACE) from None
     box = made["results"][0]["face"]["box"]
     height, width = image.shape[:2]
     searched = {
@@ -58,6 +56,21 @@ def search_faces_by_image(call: Call) -> Answer:
     }
     told = {"SearchedFaceBoundingBox": searched, "SearchedFaceConfidence": round(100 * box["confidence"], 4)}
     return Answer({**told, **_matches(made)}, headers)
+
+
+def _filter(call: Call, image: Pixels) -> None:
+    """Raises ``InvalidRequest`` where the largest face does not pass the filter that is asked for."""
+    quality_filter = call.asked.get("QualityFilter", NONE)
+    if quality_filter == NONE:
+        return
+    seen = look(call.work.indexes.engine(), image, quality_filter)
+    if not seen:
+        raise InvalidRequest(_NO_FACE)
+    if seen[0].reasons:
+        raise InvalidRequest(
+            f"The largest face of the image does not pass the quality filter ({', '.join(seen[0].reasons)}). "
+            "Send a better image, or ask for a lower QualityFilter."
+        )
 
 
 def _search(call: Call, **probe: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -28,6 +28,7 @@ from tests.benchmarks.load.figures import PERCENTILES, SEARCHED, Asked, failures
 from tests.benchmarks.load.importing import Import
 from tests.benchmarks.load.later import status_after
 from tests.benchmarks.load.records import case_of, on_record
+from tests.benchmarks.load.starting import UNLIMITED, begun
 from tests.benchmarks.load.watching import Watch
 from tests.e2e.stack import Stack
 from tests.portraits import distinct
@@ -35,23 +36,11 @@ from tests.portraits import distinct
 CLIENTS = (1, 4, 16)
 OLDEST_SECONDS = 120.0
 """So long may a photo wait while sixteen clients search on the same two cores, at an import's pace that the machine can hold."""
-UNLIMITED = (
-    "UserFacesPerHour=10000000 AgencyFacesPerHour=10000000 UserRecordsPerHour=10000000 AgencyRecordsPerHour=10000000"
-)
 LIMIT = 20
 FEWEST_SAMPLES = 10
 """A process that was there for no longer has no slope; the local AWS ends workers that it needs no more."""
 TURNS = 3
 """Alone and with an import by turns, since a machine that others use too is not equally fast all the time."""
-
-
-def begun(root: Path, index: str, parameters: str) -> Stack:
-    """A running Candid."""
-    root.mkdir()
-    stack = Stack.at(root, index)
-    stack.environment["PARAMETERS"] = parameters
-    stack.up()
-    return stack
 
 
 def sustained(stack: Stack, told: argparse.Namespace) -> dict[str, Any]:
