@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from infra.local.rekognition_front import handed_on
 
+from candid.rekognition import contract
 from tests.gateway import Context
+from tests.portraits import portrait
 
 ONCE = Config(retries={"total_max_attempts": 1})
 
@@ -84,3 +89,56 @@ def refused(call: Callable[..., Any], **members: Any) -> tuple[str, int, str]:
         told: Any = error.response
         return told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Message"]
     raise AssertionError(f"It was answered: {sorted(answer)}")
+
+
+def signed(
+    credentials: Mapping[str, str],
+    handler: Callable[[dict[str, Any], Any], dict[str, Any]],
+    target: str,
+    body: bytes,
+) -> dict[str, Any]:
+    """What the function answers to a body that no client would send, signed by ``credentials`` as it is."""
+    request: Any = AWSRequest(
+        "POST",
+        f"{credentials['endpoint']}/",
+        headers={"X-Amz-Target": target, "Content-Type": contract.CONTENT_TYPE},
+        data=body,
+    )
+    keys = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+    SigV4Auth(keys, "rekognition", credentials["region"]).add_auth(request)
+    headers = [*request.headers.items(), ("Host", credentials["endpoint"].rpartition("/")[2])]
+    return handler(event_of("POST", headers, body), Context())
+
+
+def valid_requests(collection: str, arn: str, face_id: str) -> dict[str, Any]:
+    """A valid request of each operation that is carried out, as JSON has it, about a collection, its ARN and a face in it."""
+    image = {"Bytes": base64.b64encode(portrait("person_a_2")).decode()}
+    here = {"CollectionId": collection}
+    return {
+        "DetectFaces": {"Image": image, "Attributes": ["DEFAULT"]},
+        "CompareFaces": {
+            "SourceImage": image,
+            "TargetImage": image,
+            "SimilarityThreshold": 80,
+            "QualityFilter": "AUTO",
+        },
+        "CreateCollection": {"CollectionId": "another", "Tags": {"unit": "records"}},
+        "DescribeCollection": here,
+        "ListCollections": {"MaxResults": 2},
+        "DeleteCollection": {"CollectionId": "another"},
+        "TagResource": {"ResourceArn": arn, "Tags": {"unit": "records"}},
+        "UntagResource": {"ResourceArn": arn, "TagKeys": ["unit"]},
+        "ListTagsForResource": {"ResourceArn": arn},
+        "IndexFaces": here
+        | {
+            "Image": image,
+            "ExternalImageId": "someone",
+            "DetectionAttributes": ["DEFAULT"],
+            "MaxFaces": 2,
+            "QualityFilter": "AUTO",
+        },
+        "ListFaces": here | {"MaxResults": 1, "FaceIds": [face_id]},
+        "DeleteFaces": here | {"FaceIds": [str(uuid.UUID(int=7))]},
+        "SearchFaces": here | {"FaceId": face_id, "MaxFaces": 5, "FaceMatchThreshold": 80},
+        "SearchFacesByImage": here | {"Image": image, "MaxFaces": 5, "FaceMatchThreshold": 80, "QualityFilter": "NONE"},
+    }

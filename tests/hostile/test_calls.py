@@ -4,7 +4,6 @@ changed. None fails the function, and every refusal is an exception of the opera
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,9 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -23,14 +19,14 @@ from casework import app as casework_app
 from embed import wiring
 from rekognition import app
 from tests.conftest import MEASURED
-from tests.gateway import Caller, Context
+from tests.gateway import Caller
 from tests.hostile.breaking import broken
 from tests.hostile.size import tries
 from tests.integration.delivering import delivering
 from tests.integration.gallery import AGENCY, gallery
 from tests.portraits import portrait
 from tests.refusals import wrong
-from tests.rekognition import client, event_of
+from tests.rekognition import client, signed, valid_requests
 
 pytestmark = pytest.mark.slow
 
@@ -50,51 +46,11 @@ class World:
 
     def bodies(self) -> dict[str, Any]:
         """A valid request of each operation that is carried out, as JSON has it."""
-        image = {"Bytes": base64.b64encode(portrait("person_a_2")).decode()}
-        here = {"CollectionId": COLLECTION}
-        return {
-            "DetectFaces": {"Image": image, "Attributes": ["DEFAULT"]},
-            "CompareFaces": {
-                "SourceImage": image,
-                "TargetImage": image,
-                "SimilarityThreshold": 80,
-                "QualityFilter": "AUTO",
-            },
-            "CreateCollection": {"CollectionId": "another", "Tags": {"unit": "records"}},
-            "DescribeCollection": here,
-            "ListCollections": {"MaxResults": 2},
-            "DeleteCollection": {"CollectionId": "another"},
-            "TagResource": {"ResourceArn": self.arn, "Tags": {"unit": "records"}},
-            "UntagResource": {"ResourceArn": self.arn, "TagKeys": ["unit"]},
-            "ListTagsForResource": {"ResourceArn": self.arn},
-            "IndexFaces": here
-            | {
-                "Image": image,
-                "ExternalImageId": "someone",
-                "DetectionAttributes": ["DEFAULT"],
-                "MaxFaces": 2,
-                "QualityFilter": "AUTO",
-            },
-            "ListFaces": here | {"MaxResults": 1, "FaceIds": [self.face_id]},
-            "DeleteFaces": here | {"FaceIds": [self.face_id.replace(self.face_id[0], "0")]},
-            "SearchFaces": here | {"FaceId": self.face_id, "MaxFaces": 5, "FaceMatchThreshold": 80},
-            "SearchFacesByImage": here
-            | {"Image": image, "MaxFaces": 5, "FaceMatchThreshold": 80, "QualityFilter": "NONE"},
-        }
+        return valid_requests(COLLECTION, self.arn, self.face_id)
 
     def call(self, target: str, body: bytes) -> dict[str, Any]:
         """What the function answers to this body, signed."""
-        told = self.credentials
-        request: Any = AWSRequest(
-            "POST",
-            f"{told['endpoint']}/",
-            headers={"X-Amz-Target": target, "Content-Type": contract.CONTENT_TYPE},
-            data=body,
-        )
-        keys = Credentials(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"])
-        SigV4Auth(keys, "rekognition", told["region"]).add_auth(request)
-        headers = [*request.headers.items(), ("Host", told["endpoint"].rpartition("/")[2])]
-        return app.handler(event_of("POST", headers, body), Context())  # type: ignore[arg-type]
+        return signed(self.credentials, app.handler, target, body)
 
 
 @pytest.fixture(scope="module")
