@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -96,12 +97,14 @@ def signed(
     handler: Callable[[dict[str, Any], Any], dict[str, Any]],
     target: str,
     body: bytes,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What the function answers to a body that no client would send, signed by ``credentials`` as it is."""
+    """What the function answers to a body that no client would send, signed by ``credentials`` as it is, with ``more``
+    headers."""
     request: Any = AWSRequest(
         "POST",
         f"{credentials['endpoint']}/",
-        headers={"X-Amz-Target": target, "Content-Type": contract.CONTENT_TYPE},
+        headers={"X-Amz-Target": target, "Content-Type": contract.CONTENT_TYPE, **more},
         data=body,
     )
     keys = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])

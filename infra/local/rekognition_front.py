@@ -29,7 +29,7 @@ MOST_BYTES: Final = 10 * 2**20
 """Of a request, by API Gateway."""
 _LONGEST_ANSWER: Final = 35
 _TOO_LARGE: Final = (
-    '{"__type":"ImageTooLargeException","message":"A request may have about 6 MB. Send the image through S3Object."}'
+    '{"__type":"ImageTooLargeException","message":"A request may have about 6 MB. Send a smaller image."}'
 )
 _AWAY: Final = '{"__type":"InternalServerError","message":"The local AWS does not answer. Start it with `make run`."}'
 _HOP_BY_HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"})

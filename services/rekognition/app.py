@@ -169,13 +169,16 @@ def _request(event: dict[str, Any]) -> SignedRequest:
         headers.setdefault(name.lower(), []).extend(str(value) for value in values or ())
     for ours, theirs in OURS.items():
         headers[theirs] = headers.pop(ours, [])
+    body = _body(event)
+    # Some clients sign it, and API Gateway hands it on to nobody. The body itself is signed in any case.
+    headers["content-length"] = [str(len(body))]
     return SignedRequest(
         method=str(event.get("httpMethod", "")),
         # A client signs what it asks for, and there is nothing to ask for but this.
         path="/",
         query="",
         headers={name: values for name, values in headers.items() if values},
-        body=_body(event),
+        body=body,
     )
 
 

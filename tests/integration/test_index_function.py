@@ -14,11 +14,13 @@ import pytest
 
 from candid import aws
 from candid.faces import registry
+from candid.gallery import dissolution
 from candid.gallery.booking import Booking, BookingState, PhotoState
 from candid.gallery.collections import Collections, collection_pk
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep import verification
+from candid.tables import now
 from tests.contract.events import change_batch
 from tests.integration.aws import GALLERY_TABLE, PHOTOS_BUCKET
 from tests.integration.embedding import AGENCY, BOOKED, METADATA
@@ -390,6 +392,7 @@ def test_a_collection_whose_deletion_nobody_followed_is_found_and_reminded_of(
     event = change_batch("", "")
     event["Records"][0]["dynamodb"]["Keys"]["pk"] = {"S": collection_pk(AGENCY, "unwanted")}
     assert collections.get(AGENCY, "unwanted").change == nonce  # type: ignore[union-attr]
+    monkeypatch.setattr(dissolution, "now", lambda: now() + timedelta(hours=1))
     assert embedded.station.invoke(event) == []
     assert collections.get(AGENCY, "unwanted") is None
     assert verify(embedded)["sound"]

@@ -23,7 +23,7 @@ from tests.hostile import photos
 from tests.integration.gallery import AGENCY, Gallery, gallery
 from tests.portraits import portrait
 from tests.refusals import wrong
-from tests.rekognition import client, event_of, refused
+from tests.rekognition import client, event_of, refused, signed, valid_requests
 
 
 @dataclass
@@ -384,3 +384,14 @@ def test_scores_of_the_quality_filters_are_in_order() -> None:
     assert [_left_out(quality, much, one) for one in ("NONE", "LOW", "MEDIUM")] == [(), *[("SMALL_BOUNDING_BOX",)] * 2]
     assert [_left_out(quality, (), one) for one in ("AUTO", "HIGH")] == [(), ("LOW_FACE_QUALITY",)]
     assert np.isfinite(quality.score)
+
+
+def test_a_signature_may_cover_the_length_which_the_gateway_keeps_to_itself(world: World) -> None:
+    """As those of the SDKs for JavaScript and Go do."""
+    body = json.dumps(valid_requests("any", "any", "any")["DetectFaces"]).encode()
+    target = f"{contract.PREFIX}DetectFaces"
+    length = {"Content-Length": str(len(body))}
+    assert signed(world.credentials(), app.handler, target, body, length)["statusCode"] == 200
+    wrong_length = {"Content-Length": str(len(body) + 1)}
+    told = signed(world.credentials(), app.handler, target, body, wrong_length)
+    assert json.loads(told["body"])["__type"] == "InvalidSignatureException"

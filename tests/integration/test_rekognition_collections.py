@@ -16,14 +16,15 @@ import pytest
 from botocore.config import Config
 from PIL import Image
 
-from candid import aws
-from candid.errors import DependencyUnavailable
+from candid import aws, storage
+from candid.errors import Conflict, DependencyUnavailable
 from candid.gallery.booking import BookingState
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
 from candid.gallery.images import Images
 from candid.gallery.index import Partition
 from candid.gallery.sharing import Sharing
+from candid.rekognition import paging
 from casework import app as casework_app
 from embed import wiring
 from ingest import app as ingest_app
@@ -499,6 +500,71 @@ def test_what_can_not_be_enrolled_now_is_answered_and_enrolled_later(
     one = world.client()
     told = ids(index(one, name, portrait("person_a_1")))
     eventually(lambda: listed(one, name) == told)
+
+
+def test_a_call_that_ended_before_its_photo_was_put_is_made_good_by_the_next(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, family = world.client(), side_by_side("person_a_1", "impostor_1")
+    first = ids(index(one, name, family, "family", MaxFaces=1))
+
+    def down(*_: Any, **__: Any) -> None:
+        raise DependencyUnavailable("The photos bucket does not answer. Try again in a minute.")
+
+    monkeypatch.setattr(storage, "put", down)
+    assert refused(index, one=one, name=name, photo=family, external="family")[0] == "ThrottlingException"
+    monkeypatch.undo()
+    both = ids(index(one, name, family, "family"))
+    assert (len(both), set(first) < set(both)) == (2, True)
+    assert sorted(listed(one, name)) == sorted(both)
+
+
+def test_an_image_that_comes_while_its_collection_is_deleted_is_in_none(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, put = world.client(), storage.put
+
+    def late(*args: Any, **more: Any) -> Any:
+        # Deleted, erased and made again between the record and the photo.
+        one.delete_collection(CollectionId=name)
+        one.create_collection(CollectionId=name)
+        return put(*args, **more)
+
+    other = world.client()
+    monkeypatch.setattr(storage, "put", late)
+    told = refused(other.index_faces, CollectionId=name, Image={"Bytes": portrait("person_a_1")})
+    monkeypatch.undo()
+    assert told[0] == "ResourceNotFoundException"
+    eventually(lambda: stored(name) == [])
+    assert listed(one, name) == []
+    assert world.count(name) == 0
+
+
+def test_two_who_delete_the_last_two_faces_of_an_image_at_once_leave_none_of_it(world: World, name: str) -> None:
+    one = world.client()
+    faces = ids(index(one, name, side_by_side("person_a_1", "impostor_1"), "family"))
+    (booking,) = Catalog(GALLERY_TABLE).list(AGENCY, collection=name).bookings
+    stale = Catalog(GALLERY_TABLE).get(AGENCY, booking.booking_id)
+    assert stale is not None
+    assert one.delete_faces(CollectionId=name, FaceIds=faces[:1])["DeletedFaces"] == faces[:1]
+    with pytest.raises(Conflict):
+        Catalog(GALLERY_TABLE).delete_faces(stale, stale.photos[0], faces[1:])
+    assert one.delete_faces(CollectionId=name, FaceIds=faces[1:])["DeletedFaces"] == faces[1:]
+    eventually(lambda: stored(name) == [])
+
+
+def test_a_listing_by_a_user_is_none_of_all_faces(world: World, name: str) -> None:
+    told = refused(world.client().list_faces, CollectionId=name, UserId="somebody")
+    assert told[0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize("place", ["x", "~x", "ffffffff-ffff-ffff-ffff-fffffffffffg"])
+def test_a_token_with_a_place_that_somebody_made_up_is_invalid(world: World, name: str, place: str) -> None:
+    one = world.client()
+    token = paging.token(place, "ListFaces", AGENCY, name)
+    assert refused(one.list_faces, CollectionId=name, NextToken=token)[0] == "InvalidPaginationTokenException"
+    token = paging.token(f"~{place}", "ListCollections", AGENCY)
+    assert refused(one.list_collections, NextToken=token)[0] == "InvalidPaginationTokenException"
 
 
 # ---- many at once

@@ -7,6 +7,7 @@ is rejected where a clerk can see it, and a better drop under the same key compl
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,6 +121,7 @@ class Adoption:
         if isinstance(told, DropFields):
             try:
                 self.catalog.register(_named(bare, told))
+                self._still(bare)
                 return
             except Conflict:
                 pass  # The number is another booking's, or another worker has made this one; the next line tells.
@@ -127,6 +129,16 @@ class Adoption:
             self.catalog.register(bare)
         except Conflict:
             return
+        self._still(bare)
+
+    def _still(self, booking: Booking) -> None:
+        """Had the collection's deletion begun before the record was written, it may not have seen it."""
+        try:
+            self.collections.ensure(booking.agency, booking.collection)
+        except Conflict as error:
+            with contextlib.suppress(Conflict):
+                self.catalog.mark_deleting(booking)
+            raise DependencyUnavailable(str(error)) from None
 
     def adopt_photo(self, booking: Booking, key: PhotoKey, metadata: Mapping[str, str]) -> None:
         """Add the photo to its booking. Raises ``BookingFull``; ``Conflict`` while the booking is deleted."""

@@ -147,7 +147,7 @@ class Catalog:
 
     def delete_faces(self, booking: Booking, photo: Photo, faces: Collection[str]) -> None:
         """From now on no search returns these faces of a photo; the rest follows. Raises ``Conflict`` while the booking is
-        deleted."""
+        deleted, and where its revision is not that of ``booking`` any more."""
         row = {
             "TableName": self.table,
             "Key": key(booking_pk(booking.agency, booking.booking_id), photo_sk(photo.photo_id)),
@@ -155,7 +155,8 @@ class Catalog:
             "ConditionExpression": "attribute_exists(pk)",
             "ExpressionAttributeValues": to_item({":faces": set(faces)}),
         }
-        self._follow(booking, {}, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", GONE, {"Update": row})
+        condition = "revision = :seen AND NOT #state IN (:deleting, :erased)"
+        self._follow(booking, {}, condition, GONE | _seen(booking), {"Update": row})
 
     def get(self, agency: str, booking_id: str) -> Booking | None:
         """The booking with its photos as it stands now (a consistent read); erased ones too. None if there is none."""
@@ -268,13 +269,19 @@ class Catalog:
             stored["listed_at"] = listed_at(stored["booked_at"], booking.booking_id)
         self._follow(booking, stored, "attribute_exists(pk) AND NOT #state IN (:deleting, :erased)", GONE)
 
-    def mark_deleting(self, booking: Booking) -> None:
-        """The tombstone: from now on no search returns the booking, and the rest follows. Marking twice is one deletion."""
+    def mark_deleting(self, booking: Booking, *, unmoved: bool = False) -> None:
+        """The tombstone: from now on no search returns the booking, and the rest follows. Marking twice is one deletion.
+
+        Raises ``Conflict`` where it is erased; with ``unmoved`` where its revision is not that of ``booking`` any more.
+        """
         stored = {
             "state": BookingState.DELETING.value,
             "agency_state": f"{booking.agency}#{BookingState.DELETING}",
         }
-        self._follow(booking, stored, "attribute_exists(pk) AND NOT #state = :erased", {":erased": GONE[":erased"]})
+        condition, values = "attribute_exists(pk) AND NOT #state = :erased", {":erased": GONE[":erased"]}
+        if unmoved:
+            condition, values = f"{condition} AND revision = :seen", values | _seen(booking)
+        self._follow(booking, stored, condition, values)
 
     def list(
         self,
@@ -360,3 +367,7 @@ class Catalog:
             if not any(cancelled_by(error)):
                 raise
             raise Conflict(_BEING_DELETED) from None
+
+
+def _seen(booking: Booking) -> dict[str, Any]:
+    return {":seen": {"N": str(booking.revision)}}

@@ -20,7 +20,7 @@ from candid import aws
 from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, NotFound
-from candid.gallery.transaction import write_all
+from candid.gallery.transaction import put_new, write_all
 from candid.listing import LAST
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
@@ -68,12 +68,10 @@ class Collections:
         """Make a collection. Raises ``CollectionExists``, also while one of that name is being deleted."""
         made = Collection(agency, name, now(), tags=tags)
         try:
-            with dependency("the gallery table"):
-                aws.dynamodb().put_item(
-                    TableName=self.table, Item=to_item(_item(made)), ConditionExpression="attribute_not_exists(pk)"
-                )
+            # By a transaction, whose token makes it the same when its answer is lost and it is sent again.
+            write_all([put_new(self.table, _item(made))])
         except ClientError as error:
-            if not is_condition_failure(error):
+            if not any(cancelled_by(error)):
                 raise
             raise CollectionExists(
                 "There is a collection with this id already, or one is being deleted. Use it, or choose another id."
@@ -189,11 +187,28 @@ class Collections:
             if not is_condition_failure(error):
                 raise
 
-    def forget(self, agency: str, name: str) -> None:
-        """All of it is gone: so is its record, and the note last."""
-        for sk in ("COLLECTION", "CHANGE"):
-            with dependency("the gallery table"):
-                aws.dynamodb().delete_item(TableName=self.table, Key=key(collection_pk(agency, name), sk))
+    def forget(self, collection: Collection) -> None:
+        """All of it is gone: so are its record and the note, at once. Does nothing where another delivery was quicker, and leaves
+        alone what has been made or deleted under its name since."""
+        pk = collection_pk(collection.agency, collection.name)
+        record = {
+            "TableName": self.table,
+            "Key": key(pk, "COLLECTION"),
+            "ConditionExpression": "#state = :deleting",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": to_item({":deleting": CollectionState.DELETING.value}),
+        }
+        note = {
+            "TableName": self.table,
+            "Key": key(pk, "CHANGE"),
+            "ConditionExpression": "nonce = :seen",
+            "ExpressionAttributeValues": to_item({":seen": collection.change}),
+        }
+        try:
+            write_all([{"Delete": record}, {"Delete": note}])
+        except ClientError as error:
+            if not any(cancelled_by(error)):
+                raise
 
     def _change_tags(self, agency: str, name: str, change: Any) -> None:
         for _ in range(8):

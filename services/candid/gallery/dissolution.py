@@ -18,8 +18,10 @@ from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.sharing import Sharing
+from candid.tables import now
 
 SPARE_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = 2.0
 _PAUSE: Final = 0.2
 
 
@@ -30,24 +32,24 @@ class Dissolution:
     collections: Collections
     catalog: Catalog
     sharing: Sharing
+    settle: float = SETTLE_SECONDS
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def follow(self, agency: str, name: str, until: float) -> Outcome:
         """Do as much of a collection's deletion as there is time for; ``until`` is the worker's deadline (seconds since 1970)."""
         found = self.collections.get(agency, name)
-        if found is None:
-            self.collections.forget(agency, name)
+        if found is None or found.state is not CollectionState.DELETING or found.changed_at is None:
             return Outcome(Kind.NOTHING)
-        if found.state is not CollectionState.DELETING:
-            return Outcome(Kind.NOTHING)
-        if self._mark(agency, name, until - SPARE_SECONDS):
+        # Bookings are listed by an index of the table's, which shows within a second what was written before the tombstone.
+        settled = (now() - found.changed_at).total_seconds() > self.settle
+        if self._mark(agency, name, until - SPARE_SECONDS) or not settled:
             # Those are erased by notes of their own, which lie before this one in the stream.
             self.sleep(_PAUSE)
             self.collections.remind(agency, name)
             return Outcome(Kind.FOLLOWED)
         self.sharing.end(agency, name)
-        self.collections.forget(agency, name)
+        self.collections.forget(found)
         return Outcome(Kind.ERASED)
 
     def _mark(self, agency: str, name: str, until: float) -> bool:

@@ -318,6 +318,9 @@ class Enrolment:
             if moved is None:
                 self._take_out(lease.key, lease.touched)
                 raise RecordMoved
+            if moved.indexing != booking.indexing:
+                # What is wanted of the photo is another thing now: it is judged anew.
+                raise RecordMoved
             booking = moved
             if faces and _has_twin(booking, photo):
                 bare = replace(photo, faces=(), face_ids=frozenset())

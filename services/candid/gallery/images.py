@@ -5,19 +5,20 @@ The same bytes under the same ExternalImageId are one record, however often they
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
 from candid import storage
-from candid.errors import Conflict, DependencyUnavailable
+from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.faces import filters
 from candid.gallery.booking import Booking, BookingState, Indexing, Photo, PhotoState, View
 from candid.gallery.catalog import Catalog
-from candid.gallery.collections import Collections
+from candid.gallery.collections import NO_SUCH_COLLECTION, Collection, Collections, CollectionState
 from candid.gallery.photos import photo_id
 from candid.tables import now
 
@@ -36,12 +37,15 @@ class Images:
     clock: Callable[[], float] = field(default=time.monotonic)
     sleep: Callable[[float], None] = field(default=time.sleep)
 
-    def take(self, agency: str, collection: str, data: bytes, content_type: str, indexing: Indexing) -> Booking:
-        """Keep a photo whose faces are to be enrolled by ``indexing``; its record, with the one photo.
+    def take(
+        self, collection: Collection, data: bytes, content_type: str, indexing: Indexing, places: Sequence[int]
+    ) -> Booking:
+        """Keep a photo whose faces are to be enrolled by ``indexing``, those at ``places`` among them; its record, with the one
+        photo.
 
-        Of one that is there already faces are enrolled that an earlier call left out or somebody deleted; none that it took goes.
-        Raises ``Conflict`` while it, or the collection, is being deleted; ``DependencyUnavailable``.
-        """
+        Of one that is there already faces are enrolled that an earlier call left out or somebody deleted; none that it took
+        goes. Raises ``NotFound`` where the collection was deleted meanwhile, ``Conflict`` while the photo is;
+        ``DependencyUnavailable``."""
         digest = sha256(data).hexdigest()
         for _ in range(_TURNS):
             booking_id = str(uuid.uuid4())
@@ -53,8 +57,8 @@ class Images:
                 expected_sha256=digest,
             )
             new = Booking(
-                agency=agency,
-                collection=collection,
+                agency=collection.agency,
+                collection=collection.name,
                 booking_id=booking_id,
                 booking_number=None,
                 subject_id=None,
@@ -66,15 +70,15 @@ class Images:
             )
             found = self.catalog.find_image(new)
             if found is not None:
-                return self._again(found, data, content_type, indexing)
+                return self._again(collection, found, data, content_type, indexing, places)
             if self.catalog.register_image(new):
-                self._put(new, data, content_type)
+                self._put(collection, new, data, content_type)
                 return new
             # Another call with the same photo was quicker, or the one that was deleted is not gone yet.
             self.sleep(0.2)
         raise DependencyUnavailable("The same photo is being deleted from the collection. Try again in a minute.")
 
-    def wait(self, booking: Booking, faces: Collection[str], seconds: float) -> None:
+    def wait(self, booking: Booking, faces: Iterable[str], seconds: float) -> None:
         """Wait until the event has enrolled these faces, or for ``seconds``: then it does so later."""
         end = self.clock() + seconds
         pause = 0.05
@@ -88,26 +92,44 @@ class Images:
             self.sleep(pause)
             pause = min(0.5, pause * 1.5)
 
-    def _again(self, found: Booking, data: bytes, content_type: str, indexing: Indexing) -> Booking:
-        (photo,) = found.photos
+    def _again(
+        self,
+        collection: Collection,
+        found: Booking,
+        data: bytes,
+        content_type: str,
+        indexing: Indexing,
+        places: Sequence[int],
+    ) -> Booking:
+        photo = found.photos[0]
         wanted = _both(found.indexing or indexing, indexing)
         if wanted != found.indexing or photo.deleted:
             self.catalog.index_again(found, wanted)
-        elif photo.state is PhotoState.ENROLLED:
+        elif photo.state is PhotoState.ENROLLED and photo.stand >= set(face_ids(found, places)):
             return found
-        # A new version: its event looks at the record as it is now.
-        self._put(found, data, content_type)
+        # A new version: its event looks at the record as it is now. So does that of a call that ended before it had put one.
+        self._put(collection, found, data, content_type)
         return found
 
-    def _put(self, booking: Booking, data: bytes, content_type: str) -> None:
-        (photo,) = booking.photos
-        storage.put(self.bucket, str(booking.key_of(photo.photo_id)), data, content_type)
-        try:
-            # Had the collection's deletion begun before the record was written, it may not have seen it.
-            self.collections.ensure(booking.agency, booking.collection)
-        except Conflict:
-            self.catalog.mark_deleting(booking)
-            raise
+    def _put(self, collection: Collection, booking: Booking, data: bytes, content_type: str) -> None:
+        storage.put(self.bucket, str(booking.key_of(booking.photos[0].photo_id)), data, content_type)
+        self.expect_still(collection, booking)
+
+    def expect_still(self, collection: Collection, booking: Booking) -> None:
+        """Raises ``NotFound`` where ``collection`` is not there any more, also if there is one of its name: the deletion may have
+        come before the record was written, and not have seen it."""
+        current = self.collections.get(collection.agency, collection.name)
+        if current is None or current.state is CollectionState.DELETING or current.created_at != collection.created_at:
+            with contextlib.suppress(Conflict):
+                self.catalog.mark_deleting(booking)
+            raise NotFound(NO_SUCH_COLLECTION)
+
+
+def face_ids(booking: Booking, places: Sequence[int]) -> list[str]:
+    """The ids of an image's faces by their places, the largest face's being 0: they follow from the photo."""
+    photo = booking.photos[0]
+    key = booking.key_of(photo.photo_id)
+    return [str(key.face_id(str(photo.expected_sha256), place)) for place in places]
 
 
 def _both(one: Indexing, other: Indexing) -> Indexing:

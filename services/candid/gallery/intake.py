@@ -5,6 +5,7 @@ Not here: what happens when a photo arrives (``enrolment``). Every function is b
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,7 +72,7 @@ class Intake:
         Raises ``Conflict`` with ``booking_id`` for a number that the agency's collection has; while the collection is deleted.
         """
         if claim and (earlier := claim.earlier_result(self.catalog.table)):
-            return self._registered(self.catalog.expect(agency, earlier))
+            return self._still(self.catalog.expect(agency, earlier))
         if (agency, new.collection) not in self._seen:
             self.collections.ensure(agency, new.collection)
             self._seen.add((agency, new.collection))
@@ -94,15 +95,9 @@ class Intake:
         except Conflict:
             # The same request may have won the race for its own claim a moment ago.
             if claim and (earlier := claim.earlier_result(self.catalog.table)):
-                return self._registered(self.catalog.expect(agency, earlier))
+                return self._still(self.catalog.expect(agency, earlier))
             raise
-        try:
-            # Had the collection's deletion begun before the record was written, it may not have seen it.
-            self.collections.ensure(agency, new.collection)
-        except Conflict:
-            self.catalog.mark_deleting(booking)
-            raise
-        return self._registered(booking)
+        return self._still(booking)
 
     def add_photo(self, agency: str, booking_id: str, wanted: NewPhoto) -> Expected:
         """A link for one more photo, or for one that has not arrived; no link for one that has.
@@ -113,6 +108,8 @@ class Intake:
         photo = _photo(booking_id, wanted)
         there = booking.photo(photo.photo_id)
         if there is None:
+            if booking.indexing is not None:
+                raise Conflict("The record is of one photo, which came by IndexFaces. Register a booking for others.")
             if len(booking.photos) >= MAX_PHOTOS:
                 raise Conflict(FULL)
             self.catalog.add_photo(booking, photo)
@@ -135,6 +132,17 @@ class Intake:
         booking = self.catalog.expect(agency, booking_id)
         self.catalog.mark_deleting(booking)
         return replace(booking, state=BookingState.DELETING)
+
+    def _still(self, booking: Booking) -> tuple[Booking, tuple[Expected, ...]]:
+        """The answer, unless the collection is being deleted: that may have begun before the record was written, and not have
+        seen it."""
+        try:
+            self.collections.ensure(booking.agency, booking.collection)
+        except Conflict:
+            with contextlib.suppress(Conflict):
+                self.catalog.mark_deleting(booking)
+            raise
+        return self._registered(booking)
 
     def _registered(self, booking: Booking) -> tuple[Booking, tuple[Expected, ...]]:
         return booking, tuple(self._expected(booking, photo) for photo in booking.photos)

@@ -133,15 +133,21 @@ class Sharing:
 
     def end(self, agency: str, collection: str) -> None:
         """Take back every share of a collection that is deleted: another one of its name is another's to share."""
-        start: Item | None = None
+        asked: dict[str, Any] = {
+            "TableName": self.table,
+            "ConsistentRead": True,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _readers_pk(agency, collection)}},
+        }
         while True:
-            page = self.list(agency, Direction.GIVEN, limit=100, start=start)
-            for share in page.shares:
-                if share.collection == collection and not share.revoked_at:
-                    self._revoke(share, WITH_THE_COLLECTION)
-            start = page.next_key
-            if start is None:
+            with dependency("the gallery table"):
+                told = aws.dynamodb().query(**asked)
+            for item in told["Items"]:
+                if "share_id" in item:
+                    self._revoke(self.expect(agency, item["share_id"]["S"]), WITH_THE_COLLECTION)
+            if "LastEvaluatedKey" not in told:
                 return
+            asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
 
     def _revoke(self, share: Share, by: str) -> Share:
         revoked = replace(share, revoked_at=now(), revoked_by=by)
@@ -216,7 +222,11 @@ def _share_pk(agency: str, share_id: str) -> str:
 
 
 def _reader_key(agency: str, collection: str, reader: str) -> Item:
-    return key(f"READER#{agency}#{collection}", reader)
+    return key(_readers_pk(agency, collection), reader)
+
+
+def _readers_pk(agency: str, collection: str) -> str:
+    return f"READER#{agency}#{collection}"
 
 
 def _listed(agency: str, direction: Direction) -> str:

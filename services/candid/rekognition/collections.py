@@ -43,7 +43,7 @@ def describe_collection(call: Call) -> Answer:
 
 def list_collections(call: Call) -> Answer:
     """ListCollections, in the order of their names."""
-    after = paging.place(call.asked.get("NextToken"), "ListCollections", call.agency)
+    after = paging.place(call.asked.get("NextToken"), paging.NAME, "ListCollections", call.agency)
     limit = call.asked.get("MaxResults") or _PAGE
     names = call.work.collections.list(call.agency, after, limit + 1)
     answer: dict[str, Any] = {"CollectionIds": names[:limit], "FaceModelVersions": [call.model] * len(names[:limit])}

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from candid.errors import Conflict
+from candid.errors import Conflict, DependencyUnavailable, NotFound
 from candid.faces import image as images
 from candid.faces.filters import chosen, look
 from candid.gallery.booking import Booking, Face, Indexing, Photo
+from candid.gallery.images import face_ids
 from candid.gallery.index import Label, Partition
 from candid.gallery.search import standing
 from candid.gallery.upkeep.records import at_once
@@ -27,6 +28,7 @@ _PAGE: Final = 1_000
 _WAIT_SECONDS: Final = 12.0
 """For so long the enrolment of what was stored is waited for; it comes in any case."""
 _VISIBLE_SECONDS: Final = 2.0
+_TURNS: Final = 20
 _EXTERNAL: Final = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
 
 
@@ -42,18 +44,18 @@ def index_faces(call: Call) -> Answer:
     records = []
     if taken:
         indexing = Indexing(call.asked.get("ExternalImageId"), most, quality_filter)
-        booking = call.work.images.take(call.agency, collection.name, data, str(images.content_type(data)), indexing)
-        (photo,) = booking.photos
-        key = booking.key_of(photo.photo_id)
-        ids = [str(key.face_id(str(photo.expected_sha256), one.place)) for one in taken]
+        places = [one.place for one in taken]
+        booking = call.work.images.take(collection, data, str(images.content_type(data)), indexing, places)
+        ids = face_ids(booking, places)
         call.work.images.wait(booking, ids, _WAIT_SECONDS)
+        call.work.images.expect_still(collection, booking)
         _until_searches_find(call, Partition(call.agency, collection.name), ids[0])
         records = [
             {
                 "Face": {
                     "FaceId": face_id,
                     "BoundingBox": faces.bounding_box(one.detection, image),
-                    "ImageId": photo.photo_id,
+                    "ImageId": booking.photos[0].photo_id,
                     **_external(booking),
                     "Confidence": faces.confidence(one.detection),
                     **answer_version(engine.card.id),
@@ -86,13 +88,15 @@ def _until_searches_find(call: Call, partition: Partition, face_id: str) -> None
 def list_faces(call: Call) -> Answer:
     """ListFaces, in the order of their ids. What was written within the last second may be missing."""
     collection = expect(call)
+    if "UserId" in call.asked:
+        raise NotFound("There is no such user: Candid has none yet. List the collection's faces without UserId.")
     index, partition = call.work.indexes.serving().index, Partition(call.agency, collection.name)
     if "FaceIds" in call.asked:
         wanted = [UUID(one) for one in dict.fromkeys(call.asked["FaceIds"])]
         found = [_label(entry) for entry in index.get(partition, wanted)]
         return Answer({"Faces": _shown(call, found), "FaceModelVersion": call.model})
     listing = ("ListFaces", call.agency, collection.name)
-    after = paging.place(call.asked.get("NextToken"), *listing)
+    after = paging.place(call.asked.get("NextToken"), paging.ID, *listing)
     limit = min(call.asked.get("MaxResults") or _PAGE, _PAGE)
     page = index.members(partition, UUID(after) if after else None, limit)
     answer: dict[str, Any] = {"Faces": _shown(call, page), "FaceModelVersion": call.model}
@@ -156,24 +160,34 @@ def _shown(call: Call, labels: Sequence[Label]) -> list[dict[str, Any]]:
     return shown
 
 
-def _delete(call: Call, booking_id: str, face_ids: Sequence[str]) -> list[str]:
-    """Delete faces of one booking; those that were there."""
-    booking = call.work.catalog.get(call.agency, booking_id)
+def _delete(call: Call, booking_id: str, wanted: Sequence[str]) -> list[str]:
+    """Delete faces of one booking; those that were there. Decided on the record as it is when that is written."""
     gone: list[str] = []
-    for photo in booking.photos if booking else ():
-        there = [one for one in face_ids if standing(booking, call.asked["CollectionId"], one) and one in photo.stand]
-        if not there or booking is None:
-            continue
+    for _ in range(_TURNS):
+        booking = call.work.catalog.get(call.agency, booking_id)
+        if booking is None:
+            return gone
+        found = next((it for photo in booking.photos if (it := _there(call, booking, photo, wanted))), None)
+        if found is None:
+            return gone
+        photo, there = found
         try:
             if booking.indexing is not None and not photo.stand - photo.deleted - set(there):
                 # Nothing of the photo can be searched any more, so there is no reason to keep it.
-                call.work.catalog.mark_deleting(booking)
+                call.work.catalog.mark_deleting(booking, unmoved=True)
             else:
                 call.work.catalog.delete_faces(booking, photo, there)
         except Conflict:
             continue
         gone += there
-    return gone
+    raise DependencyUnavailable("Others are changing the same photo now. Try again in a minute.")
+
+
+def _there(call: Call, booking: Booking, photo: Photo, wanted: Sequence[str]) -> tuple[Photo, list[str]] | None:
+    """Those of the faces that a photo has and a search may find."""
+    collection = call.asked["CollectionId"]
+    there = [one for one in wanted if one in photo.stand and standing(booking, collection, one)]
+    return (photo, there) if there else None
 
 
 def _label(entry: Any) -> Label:

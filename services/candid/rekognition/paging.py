@@ -13,7 +13,8 @@ from candid.rekognition.errors import UnreadableToken
 
 _MARK: Final = 16
 _LONG: Final = 200
-_PLAIN: Final = re.compile(r"[\x21-\x7e]{1,255}")
+NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
+ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PACKED: Final = 0x4E00
 """The first of 20,992 ideographs: two characters of ASCII are one of 16,384."""
 
@@ -23,13 +24,14 @@ def token(place: str, *listing: str) -> str:
     return _mark(listing) + (place if len(place) <= _LONG else _pack(place))
 
 
-def place(given: str | None, *listing: str) -> str | None:
-    """The place in a token; None where a listing begins. Raises ``UnreadableToken`` for one of another listing, or none."""
+def place(given: str | None, form: re.Pattern[str], *listing: str) -> str | None:
+    """The place in a token, which is of ``form``; None where a listing begins. Raises ``UnreadableToken`` for one of another
+    listing, or none."""
     if given is None:
         return None
     told = given[_MARK:]
     found = told if told.isascii() else _unpack(told)
-    if given[:_MARK] != _mark(listing) or not _PLAIN.fullmatch(found):
+    if given[:_MARK] != _mark(listing) or not form.fullmatch(found):
         raise UnreadableToken(
             "NextToken is not one of this listing. Use the one of the page before, with the same members."
         )
