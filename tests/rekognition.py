@@ -55,11 +55,9 @@ def event_of(method: str, headers: list[tuple[str, str]], body: bytes) -> dict[s
     }
 
 
-def client(
-    credentials: Mapping[str, str], handler: Callable[[dict[str, Any], Any], dict[str, Any]], config: Config = ONCE
-) -> Any:
-    """A client that signs with ``credentials`` (as ``POST /v1/cases/{case_id}/credentials`` answers)."""
-    made: Any = boto3.client(
+def stock(credentials: Mapping[str, str], config: Config = ONCE) -> Any:
+    """boto3's client, with nothing of a test's in it but what ``POST /v1/cases/{case_id}/credentials`` answers."""
+    return boto3.client(
         "rekognition",
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
@@ -68,6 +66,13 @@ def client(
         endpoint_url=credentials["endpoint"],
         config=config,
     )
+
+
+def client(
+    credentials: Mapping[str, str], handler: Callable[[dict[str, Any], Any], dict[str, Any]], config: Config = ONCE
+) -> Any:
+    """The same, whose calls go into ``handler``."""
+    made = stock(credentials, config)
 
     def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         headers = [

@@ -17,7 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import urllib3
 from infra.local.places import CHECKOUT
@@ -26,7 +25,7 @@ from tests.benchmarks.load.importing import Import
 from tests.benchmarks.load.starting import UNLIMITED, begun
 from tests.e2e.stack import Stack
 from tests.portraits import distinct
-from tests.rekognition import ONCE
+from tests.rekognition import stock
 
 from candid.cli.api import text
 
@@ -42,15 +41,7 @@ def measured(stack: Stack, told: argparse.Namespace) -> dict[str, Any]:
     enrolled = photos.settled(api).states["enrolled"]
     case = api.open_case("CASE-1", "criminal_investigation", "a measurement")
     given = api.case_credentials(case.case_id, "other_still", 3600).as_json()
-    rekognition: Any = boto3.client(
-        "rekognition",
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-        region_name=given["region"],
-        endpoint_url=given["endpoint"],
-        config=ONCE,
-    )
+    rekognition = stock(given)
     pool = urllib3.PoolManager(maxsize=1, retries=False)
     token = stack.tokens(AGENCY).token()
 

@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-import boto3
 import pytest
 import urllib3
 from awscli.clidriver import create_clidriver
@@ -24,7 +23,7 @@ from infra.local.rekognition_front import Front
 from candid.rekognition import operations
 from tests.e2e.stack import Stack, free_ports, portrait
 from tests.e2e.test_operating import agrees
-from tests.rekognition import ONCE, refused
+from tests.rekognition import refused, stock
 
 AGENCY = "lakeside-pd"
 EXAMPLE = "CANDID_AWS_EXAMPLE"
@@ -38,24 +37,10 @@ def credentials(stack: Stack) -> dict[str, Any]:
     return api.case_credentials(case.case_id, "surveillance_still", 900).as_json()
 
 
-def client(told: Mapping[str, str], **more: Any) -> Any:
-    """boto3's, with nothing of a test's in it but the endpoint and the credentials."""
-    return boto3.client(
-        "rekognition",
-        aws_access_key_id=told["AccessKeyId"],
-        aws_secret_access_key=told["SecretAccessKey"],
-        aws_session_token=told["SessionToken"],
-        region_name=told["region"],
-        endpoint_url=told["endpoint"],
-        config=ONCE,
-        **more,
-    )
-
-
 def test_a_stock_client_needs_credentials_and_an_endpoint(stack: Stack) -> None:
     told = credentials(stack)
     assert told["endpoint"] == stack.told["rekognition_url"]
-    one = client(told)
+    one = stock(told)
     (face,) = one.detect_faces(Image={"Bytes": portrait("person_a_1.jpg")})["FaceDetails"]
     assert face["Confidence"] > 90
     answer = one.compare_faces(
@@ -63,7 +48,7 @@ def test_a_stock_client_needs_credentials_and_an_endpoint(stack: Stack) -> None:
     )
     assert answer["FaceMatches"][0]["Similarity"] > 95
     assert answer["ResponseMetadata"]["HTTPHeaders"]["x-candid-notice"]
-    wrong = client(told | {"SecretAccessKey": "x" * 40})
+    wrong = stock(told | {"SecretAccessKey": "x" * 40})
     assert refused(wrong.detect_faces, Image={"Bytes": b"x"})[:2] == ("InvalidSignatureException", 400)
 
 
@@ -153,7 +138,7 @@ def test_the_aws_command_line_carries_out_every_operation(
 
 
 def test_the_largest_image_that_fits_is_taken_and_a_larger_one_is_told_so(stack: Stack) -> None:
-    one = client(credentials(stack))
+    one = stock(credentials(stack))
     photo = portrait("person_a_1.jpg")
     # Base64 and the event around it have 6,291,456 bytes together.
     fits = photo + b"\0" * (4_600_000 - len(photo))
@@ -174,7 +159,7 @@ def test_what_is_no_call_is_an_exception_too(stack: Stack) -> None:
 
 def test_a_collections_life_is_as_a_client_of_rekognition_knows_it(stack: Stack) -> None:
     """The calls of the published example of the AWS SDK for Python, in its order, one right after the other."""
-    one, name = client(credentials(stack)), f"life-{uuid.uuid4().hex[:8]}"
+    one, name = stock(credentials(stack)), f"life-{uuid.uuid4().hex[:8]}"
     one.create_collection(CollectionId=name)
     (first,) = one.index_faces(
         CollectionId=name,
@@ -236,11 +221,11 @@ def test_the_published_example_runs_as_it_is(stack: Stack) -> None:
 
 def test_sixteen_clients_at_once_have_each_their_face_and_find_it(stack: Stack) -> None:
     told, name = credentials(stack), f"many-{uuid.uuid4().hex[:8]}"
-    client(told).create_collection(CollectionId=name)
+    stock(told).create_collection(CollectionId=name)
     photo = portrait("person_a_1.jpg")
 
     def work(number: int) -> tuple[str, list[str]]:
-        one = client(told)
+        one = stock(told)
         # Each its own object: the photo, and a number behind the end of the image.
         (record,) = one.index_faces(
             CollectionId=name, Image={"Bytes": photo + bytes([number])}, ExternalImageId=f"external-{number}"
@@ -251,10 +236,10 @@ def test_sixteen_clients_at_once_have_each_their_face_and_find_it(stack: Stack) 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(work, range(16)))
     assert all(face in found for face, found in answers)
-    pages = client(told).get_paginator("list_faces").paginate(CollectionId=name, PaginationConfig={"PageSize": 5})
+    pages = stock(told).get_paginator("list_faces").paginate(CollectionId=name, PaginationConfig={"PageSize": 5})
     listed = [face["FaceId"] for page in pages for face in page["Faces"]]
     assert sorted(listed) == sorted(face for face, _ in answers)
-    client(told).delete_collection(CollectionId=name)
+    stock(told).delete_collection(CollectionId=name)
     agrees(stack)
 
 
@@ -290,7 +275,7 @@ def test_no_authorization_reaches_the_gateway(tmp_path: Path) -> None:
             "region": "us-east-1",
             "endpoint": where.rekognition_url,
         }
-        client(told).detect_faces(Image={"Bytes": b"x"})
+        stock(told).detect_faces(Image={"Bytes": b"x"})
     finally:
         for one in (front, gateway):
             one.shutdown()

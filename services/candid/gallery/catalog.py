@@ -31,7 +31,7 @@ from candid.gallery.items import (
     photo_sk,
     rows,
 )
-from candid.gallery.transaction import put_new, write_all
+from candid.gallery.transaction import put_new, remind, write_all
 from candid.idempotency import Claim
 from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, cancelled_by, is_condition_failure, key, now, timestamp, to_item
@@ -322,19 +322,8 @@ class Catalog:
                     raise
 
     def remind(self, agency: str, booking_id: str) -> None:
-        """Write the note of a change again, so that the table's stream brings it once more; nothing where it is gone."""
-        with dependency("the gallery table"):
-            try:
-                aws.dynamodb().update_item(
-                    TableName=self.table,
-                    Key=key(booking_pk(agency, booking_id), "CHANGE"),
-                    UpdateExpression="SET reminded_at = :now",
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues={":now": {"S": timestamp(now())}},
-                )
-            except ClientError as error:
-                if not is_condition_failure(error):
-                    raise
+        """As ``transaction.remind``."""
+        remind(self.table, booking_pk(agency, booking_id))
 
     def _follow(
         self,

@@ -20,7 +20,7 @@ from candid import aws
 from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, NotFound
-from candid.gallery.transaction import put_new, write_all
+from candid.gallery.transaction import put_new, remind, write_all
 from candid.listing import LAST
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
@@ -173,19 +173,8 @@ class Collections:
             raise NotFound(NO_SUCH_COLLECTION) from None
 
     def remind(self, agency: str, name: str) -> None:
-        """Write the note again, so that the table's stream brings it once more; nothing where it is gone."""
-        try:
-            with dependency("the gallery table"):
-                aws.dynamodb().update_item(
-                    TableName=self.table,
-                    Key=key(collection_pk(agency, name), "CHANGE"),
-                    UpdateExpression="SET reminded_at = :now",
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues={":now": {"S": timestamp(now())}},
-                )
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
+        """As ``transaction.remind``."""
+        remind(self.table, collection_pk(agency, name))
 
     def forget(self, collection: Collection) -> None:
         """All of it is gone: so are its record and the note, at once. Does nothing where another delivery was quicker, and leaves

@@ -1,4 +1,5 @@
-"""All-or-nothing writes to a table. Not here: what is written, or what a failed condition means.
+"""All-or-nothing writes to a table, and notes of changes written again. Not here: what is written, or what a failed condition
+means.
 
 DynamoDB cancels a transaction that meets another one on the same item (TransactionConflict), and no SDK tries such a one again:
 a clerk's correction that meets an enrolment of the same booking would fail for no fault of anybody's.
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 from candid import aws
 from candid.aws import dependency, error_code
 from candid.errors import DependencyUnavailable
-from candid.tables import to_item
+from candid.tables import is_condition_failure, key, now, timestamp, to_item
 
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 _PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
@@ -41,6 +42,23 @@ def write_all(writes: Sequence[Any]) -> None:
         if pause is not None:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
     raise DependencyUnavailable("Others are changing the same record now. Try again in a minute.")
+
+
+def remind(table: str, pk: str) -> None:
+    """Write a partition's note of a change again, so that the table's stream brings it once more; nothing where it is gone.
+    Raises ``DependencyUnavailable``."""
+    try:
+        with dependency("the gallery table"):
+            aws.dynamodb().update_item(
+                TableName=table,
+                Key=key(pk, "CHANGE"),
+                UpdateExpression="SET reminded_at = :now",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues={":now": {"S": timestamp(now())}},
+            )
+    except ClientError as error:
+        if not is_condition_failure(error):
+            raise
 
 
 def _was_only_busy(error: ClientError) -> bool:
