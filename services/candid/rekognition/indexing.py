@@ -89,7 +89,7 @@ def list_faces(call: Call) -> Answer:
     """ListFaces, in the order of their ids. What was written within the last second may be missing."""
     collection = expect(call)
     if "UserId" in call.asked:
-        raise NotFound("There is no such user: Candid has none yet. List the collection's faces without UserId.")
+        raise NotFound("There is no such user: Candid has none yet. Leave UserId out.")
     index, partition = call.work.indexes.serving().index, Partition(call.agency, collection.name)
     if "FaceIds" in call.asked:
         wanted = [UUID(one) for one in dict.fromkeys(call.asked["FaceIds"])]
