@@ -7,7 +7,6 @@ is rejected where a clerk can see it, and a better drop under the same key compl
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from candid.errors import Conflict, DependencyUnavailable
 from candid.gallery.booking import Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
+from candid.gallery.dissolution import take_back_unless_kept
 from candid.gallery.fields import BookedAt, Fields, Label
 from candid.gallery.outcome import Rejection
 from candid.gallery.photos import PhotoKey
@@ -132,12 +132,9 @@ class Adoption:
         self._still(bare)
 
     def _still(self, booking: Booking) -> None:
-        """Had the collection's deletion begun before the record was written, it may not have seen it."""
         try:
-            self.collections.ensure(booking.agency, booking.collection)
+            take_back_unless_kept(self.catalog, self.collections, booking)
         except Conflict as error:
-            with contextlib.suppress(Conflict):
-                self.catalog.mark_deleting(booking)
             raise DependencyUnavailable(str(error)) from None
 
     def adopt_photo(self, booking: Booking, key: PhotoKey, metadata: Mapping[str, str]) -> None:

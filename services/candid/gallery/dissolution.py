@@ -7,13 +7,14 @@ bookings, so that none waits for the other.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from candid.errors import Conflict
-from candid.gallery.booking import BookingState
+from candid.gallery.booking import Booking, BookingState
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
 from candid.gallery.outcome import Kind, Outcome
@@ -72,3 +73,14 @@ class Dissolution:
             start = page.next_key
             if start is None or self.clock() > until:
                 return left or start is not None
+
+
+def take_back_unless_kept(catalog: Catalog, collections: Collections, booking: Booking) -> None:
+    """Raise ``Conflict``, and tombstone the booking, where its collection is being deleted: that may have begun before the record
+    was written, and not have seen it."""
+    try:
+        collections.ensure(booking.agency, booking.collection)
+    except Conflict:
+        with contextlib.suppress(Conflict):
+            catalog.mark_deleting(booking)
+        raise

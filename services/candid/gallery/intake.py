@@ -5,7 +5,6 @@ Not here: what happens when a photo arrives (``enrolment``). Every function is b
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from candid.errors import Conflict
 from candid.gallery.booking import MAX_PHOTOS, Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import FULL, Catalog
 from candid.gallery.collections import Collections
+from candid.gallery.dissolution import take_back_unless_kept
 from candid.gallery.photos import photo_id
 from candid.idempotency import Claim
 from candid.storage import UploadLink
@@ -72,7 +72,7 @@ class Intake:
         Raises ``Conflict`` with ``booking_id`` for a number that the agency's collection has; while the collection is deleted.
         """
         if claim and (earlier := claim.earlier_result(self.catalog.table)):
-            return self._still(self.catalog.expect(agency, earlier))
+            return self._registered(self.catalog.expect(agency, earlier))
         if (agency, new.collection) not in self._seen:
             self.collections.ensure(agency, new.collection)
             self._seen.add((agency, new.collection))
@@ -95,9 +95,9 @@ class Intake:
         except Conflict:
             # The same request may have won the race for its own claim a moment ago.
             if claim and (earlier := claim.earlier_result(self.catalog.table)):
-                return self._still(self.catalog.expect(agency, earlier))
+                return self._registered(self.catalog.expect(agency, earlier))
             raise
-        return self._still(booking)
+        return self._registered(booking)
 
     def add_photo(self, agency: str, booking_id: str, wanted: NewPhoto) -> Expected:
         """A link for one more photo, or for one that has not arrived; no link for one that has.
@@ -133,18 +133,8 @@ class Intake:
         self.catalog.mark_deleting(booking)
         return replace(booking, state=BookingState.DELETING)
 
-    def _still(self, booking: Booking) -> tuple[Booking, tuple[Expected, ...]]:
-        """The answer, unless the collection is being deleted: that may have begun before the record was written, and not have
-        seen it."""
-        try:
-            self.collections.ensure(booking.agency, booking.collection)
-        except Conflict:
-            with contextlib.suppress(Conflict):
-                self.catalog.mark_deleting(booking)
-            raise
-        return self._registered(booking)
-
     def _registered(self, booking: Booking) -> tuple[Booking, tuple[Expected, ...]]:
+        take_back_unless_kept(self.catalog, self.collections, booking)
         return booking, tuple(self._expected(booking, photo) for photo in booking.photos)
 
     def _expected(self, booking: Booking, photo: Photo) -> Expected:
