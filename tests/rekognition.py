@@ -149,4 +149,11 @@ def valid_requests(collection: str, arn: str, face_id: str) -> dict[str, Any]:
         "DeleteFaces": here | {"FaceIds": [str(uuid.UUID(int=7))]},
         "SearchFaces": here | {"FaceId": face_id, "MaxFaces": 5, "FaceMatchThreshold": 80},
         "SearchFacesByImage": here | {"Image": image, "MaxFaces": 5, "FaceMatchThreshold": 80, "QualityFilter": "NONE"},
+        "CreateUser": here | {"UserId": "anna"},
+        "ListUsers": here | {"MaxResults": 1},
+        "AssociateFaces": here | {"UserId": "anna", "FaceIds": [face_id], "UserMatchThreshold": 80},
+        "SearchUsers": here | {"FaceId": face_id, "MaxUsers": 5, "UserMatchThreshold": 80},
+        "SearchUsersByImage": here | {"Image": image, "MaxUsers": 5, "UserMatchThreshold": 80, "QualityFilter": "NONE"},
+        "DisassociateFaces": here | {"UserId": "anna", "FaceIds": [face_id]},
+        "DeleteUser": here | {"UserId": "anna"},
     }

@@ -20,12 +20,17 @@ from candid.tables import Item, from_item, key, to_item
 LIFETIME_SECONDS: Final = 24 * 3600
 
 
+class KeyReused(Conflict):
+    """A key that served another request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One caller's key for one operation, and the digest of what was asked."""
+    """One caller's key for one operation, and the digest of what was asked. ``name`` is what the caller knows the key by."""
 
     pk: str
     digest: str
+    name: str = "Idempotency-Key"
 
     @classmethod
     def of(cls, header: str | None, agency: str, user: str, operation: str, request: bytes) -> Claim | None:
@@ -59,7 +64,7 @@ class Claim:
         }
 
     def earlier_result(self, table: str) -> str | None:
-        """The id that this very request made before; None if it is new. Raises ``Conflict`` if the key served another request."""
+        """The id that this very request made before; None if it is new. Raises ``KeyReused``."""
         with dependency("its table"):
             answer = aws.dynamodb().get_item(TableName=table, Key=key(self.pk, "IDEMPOTENCY"), ConsistentRead=True)
         if "Item" not in answer:
@@ -68,5 +73,5 @@ class Claim:
         if item["expires_at"] < time.time():
             return None
         if item["digest"] != self.digest:
-            raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
+            raise KeyReused(f"This {self.name} was used for another request. Use a new one for a new request.")
         return str(item["result_id"])

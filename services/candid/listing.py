@@ -1,8 +1,9 @@
-"""Pages of a listing, newest first, from a DynamoDB index. Not here: what the items are (nor the cursor: ``http.cursors``)."""
+"""Pages of a listing from a DynamoDB index: newest first, or by name. Not here: what the items are (nor the cursor:
+``http.cursors``)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 from candid import aws
 from candid.aws import dependency, error_code
 from candid.errors import InvalidRequest
-from candid.tables import Item, from_item
+from candid.tables import Item, from_item, to_item
 
 _FOREIGN: Final = "The cursor is not one of this listing. Use next_cursor of the page before, with the same filters."
 _MOST_READS: Final = 20
@@ -88,3 +89,45 @@ class Listing:
         if self.equals:
             query["FilterExpression"] = " AND ".join(f"#f{i} = :f{i}" for i in range(len(self.equals)))
         return query
+
+
+def by_name(table: str, listed: str, states: Sequence[str], after: str | None, limit: int) -> list[Item]:
+    """Up to ``limit`` items under ``listed``, in these ``states``, in the order of their names (printable ASCII without a space),
+    from behind ``after``; fewer than ``limit`` are the last. From an index: one that was made a moment ago may be missing. Raises
+    ``DependencyUnavailable``."""
+    items: list[Item] = []
+    asked = _named(table, listed, states, after) | {"Limit": limit}
+    while len(items) < limit:
+        with dependency("its tables"):
+            told = aws.dynamodb().query(**asked)
+        items += [from_item(item) for item in told["Items"]]
+        if "LastEvaluatedKey" not in told:
+            break
+        asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
+    return items[:limit]
+
+
+def count(table: str, listed: str, states: Sequence[str]) -> int:
+    """How many items ``by_name`` would list in all. Raises ``DependencyUnavailable``."""
+    asked, found = _named(table, listed, states, None) | {"Select": "COUNT"}, 0
+    while True:
+        with dependency("its tables"):
+            told = aws.dynamodb().query(**asked)
+        found += told["Count"]
+        if "LastEvaluatedKey" not in told:
+            return found
+        asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
+
+
+def _named(table: str, listed: str, states: Sequence[str], after: str | None) -> dict[str, Any]:
+    wanted = {f":state{number}": state for number, state in enumerate(states)}
+    return {
+        "TableName": table,
+        "IndexName": "by-agency",
+        "KeyConditionExpression": "agency_key = :listed AND listed_at BETWEEN :low AND :high",
+        "FilterExpression": f"#state IN ({', '.join(wanted)})",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": to_item(
+            {":listed": listed, ":low": f"{after} " if after else " ", ":high": LAST, **wanted}
+        ),
+    }

@@ -31,6 +31,7 @@ from candid.gallery.items import booking_ref
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy
+from candid.gallery.users import user_ref
 from candid.settings import SettingsError
 from embed.wiring import aside, work
 
@@ -94,13 +95,15 @@ def on_change(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
 def _follow_up(record: DynamoDBRecord, lambda_context: LambdaContext) -> None:
     try:
         hint = item_hint(record.raw_event)
-        booking = booking_ref(hint.pk) if hint.sk == "CHANGE" else None
-        collection = collection_ref(hint.pk) if hint.sk == "CHANGE" else None
-        if collection is not None:
-            outcome = work().dissolution.follow(*collection, _deadline(lambda_context))
-            # A collection's name is an agency's own word.
-            _report("collection", outcome)
+        pk = hint.pk if hint.sk == "CHANGE" else ""
+        # The names of collections and users are an agency's own words: neither is logged.
+        if collection := collection_ref(pk):
+            _report("collection", work().dissolution.follow(*collection, _deadline(lambda_context)))
             return
+        if user := user_ref(pk):
+            _report("user", work().fusion.follow(*user, _deadline(lambda_context)))
+            return
+        booking = booking_ref(pk)
         if booking is None:
             metrics.add_metric("EventsIgnored", MetricUnit.Count, 1)
             return

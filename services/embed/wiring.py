@@ -20,23 +20,26 @@ from candid.gallery.dead_letters.aside import Aside
 from candid.gallery.dissolution import Dissolution
 from candid.gallery.enrolment import Enrolment
 from candid.gallery.erasure import Erasure
+from candid.gallery.fusion import Fusion
 from candid.gallery.indexes import Indexes, open_indexes
 from candid.gallery.progress import Progress
 from candid.gallery.sharing import Sharing
 from candid.gallery.strays import Strays
+from candid.gallery.users import Users
 from candid.settings import EmbedSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records and the
-    deletion of collections."""
+    """What the function does: enrol photos of ``bucket`` as ``queue_url`` hands them out, follow changes of records and users,
+    and the deletion of collections."""
 
     bucket: str
     queue_url: str
     enrolment: Enrolment
     changes: Changes
     dissolution: Dissolution
+    fusion: Fusion
 
 
 @cache
@@ -65,9 +68,13 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     strays = Strays(told.gallery_table, told.event_bus)
     collections = Collections(told.gallery_table)
     adoption = Adoption(catalog, collections)
-    erasure = Erasure(catalog, progress, strays, indexes, told.photos_bucket, told.event_bus)
+    users = Users(told.gallery_table, progress.clock)
+    fusion = Fusion(users, catalog, progress, indexes)
+    erasure = Erasure(catalog, progress, strays, indexes, fusion, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
-    enrolment = Enrolment(catalog, progress, arrivals, adoption, strays, indexes, told.photos_bucket, told.event_bus)
+    enrolment = Enrolment(
+        catalog, progress, arrivals, adoption, strays, indexes, users, told.photos_bucket, told.event_bus
+    )
     changes = Changes(catalog, progress, erasure, enrolment, indexes)
-    dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table))
-    return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes, dissolution)
+    dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table), users)
+    return Work(told.photos_bucket, told.photos_queue_url, enrolment, changes, dissolution, fusion)

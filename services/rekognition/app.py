@@ -36,6 +36,7 @@ from candid.gallery.collections import Collections
 from candid.gallery.images import Images
 from candid.gallery.indexes import open_indexes
 from candid.gallery.sharing import Sharing
+from candid.gallery.users import Users
 from candid.http.reporting import report, searched
 from candid.rekognition import contract, errors, operations
 from candid.rekognition.calls import Answer, Call, Operation, Work
@@ -80,7 +81,7 @@ def wired() -> Wired:
     return Wired(
         CredentialIssuer(cases, policy(), told.credentials_key_id),
         Limits(settings.read(settings.LimitSettings, os.environ)),
-        Work(indexes, policy(), catalog, collections, images, searches),
+        Work(indexes, policy(), catalog, collections, images, searches, Users(told.gallery_table)),
         told.aws_region,
     )
 
@@ -133,8 +134,8 @@ def _carried_out(request: SignedRequest, asked: OperationModel, owner: str) -> A
     _allow(grant, operation)
     call = Call(wired().work, grant, contract.read(asked, request.body), owner)
     answer = operation.carry_out(call)
-    if operation.needs_case:
-        searched(metrics, len(answer.members["FaceMatches"]), call.watch)
+    if answer.candidates is not None:
+        searched(metrics, answer.candidates, call.watch)
     return answer
 
 

@@ -29,16 +29,23 @@ MAY: Final = {
     "CompareFaces": SEARCHERS,
     "SearchFaces": SEARCHERS,
     "SearchFacesByImage": SEARCHERS,
+    "SearchUsers": SEARCHERS,
+    "SearchUsersByImage": SEARCHERS,
     "CreateCollection": WRITERS,
     "DeleteCollection": WRITERS,
     "TagResource": WRITERS,
     "UntagResource": WRITERS,
     "IndexFaces": WRITERS,
     "DeleteFaces": WRITERS,
+    "CreateUser": WRITERS,
+    "AssociateFaces": WRITERS,
+    "DisassociateFaces": WRITERS,
+    "DeleteUser": WRITERS,
     "DescribeCollection": EVERYBODY,
     "ListCollections": EVERYBODY,
     "ListTagsForResource": EVERYBODY,
     "ListFaces": EVERYBODY,
+    "ListUsers": EVERYBODY,
 }
 ABOUT_A_COLLECTION: Final = MAY.keys() - {"DetectFaces", "CompareFaces", "CreateCollection", "ListCollections"}
 

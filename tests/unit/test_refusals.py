@@ -21,7 +21,7 @@ from candid.rekognition.errors import Refused
 from tests.refusals import wrong
 
 SERVICES = Path(__file__).parents[2] / "services"
-INSIDE = {"LeaseLost", "MalformedEvent", "PhotoBusy", "TooLittleTime"}
+INSIDE = {"LeaseLost", "MalformedEvent", "PhotoBusy", "TooLittleTime", "UserBusy"}
 """What only embed's queue meets, which brings the photo again; and in the authorizer's log, for which the gateway answers."""
 ELSEWHERE = {
     "NotAuthenticated('no bearer token')": "the gateway's text is what is answered",

@@ -130,6 +130,7 @@ def _candidates(engine: FaceEngine, found: Sequence[Candidate], searched: int) -
             "face_box": None if one.face.box is None else dict(zip(_SIDES, one.face.box, strict=True)),
             "face_confidence": one.face.confidence,
             "external_image_id": one.booking.indexing and one.booking.indexing.external_image_id,
+            "user_id": one.user_id,
             "view": one.photo.view.value,
             "score": score(meaning),
         }

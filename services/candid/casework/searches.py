@@ -30,13 +30,16 @@ from candid.faces.selection import probe_face
 from candid.gallery import thresholds
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
+from candid.gallery.fusion import fused
 from candid.gallery.index import Filter, Partition, Template
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Stopwatch
-from candid.gallery.search import GallerySearch, standing
+from candid.gallery.search import Found, GallerySearch, standing
 from candid.gallery.sharing import Sharing
 from candid.gallery.thresholds import Default, Threshold, Wanted
 from candid.gallery.transaction import put_new, write_all
+from candid.gallery.user_search import UserSearch
+from candid.gallery.users import Users
 from candid.idempotency import Claim
 from candid.tables import cancelled_by, now, timestamp
 
@@ -44,20 +47,23 @@ MAX_ANSWER_BYTES: Final = 350_000
 """Of a stored answer: a DynamoDB item holds 400 KB."""
 
 NO_SUCH_FACE: Final = "There is no such face in the collection. See ListFaces for those there are."
+NO_FACE_OF_USER: Final = "The user has no face to search with. Let it have one (AssociateFaces)."
 FaceChoice = Literal["only", "largest", "all"] | int
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What an officer asks. Exactly one of ``probe`` (bytes), ``probe_id`` and ``probe_face_id`` (of a face of the collection
-    that is searched); ``max_candidates`` None: the policy's default; ``agency`` is whose collection is searched, None: the
-    officer's own."""
+    """What an officer asks. Exactly one of ``probe`` (bytes), ``probe_id``, and ``probe_face_id`` or ``probe_user_id`` (of a face
+    or a user of the collection that is searched); ``users``: its users are searched, not its faces; ``max_candidates`` None: the
+    policy's default; ``agency`` is whose collection is searched, None: the officer's own."""
 
     case_id: str
     probe_source: str
     probe: bytes | None = None
     probe_id: str | None = None
     probe_face_id: str | None = None
+    probe_user_id: str | None = None
+    users: bool = False
     collection: str = "bookings"
     agency: str | None = None
     where: Filter = field(default_factory=Filter)
@@ -105,29 +111,20 @@ class Searches:
             case = self.cases.expect_open(who.agency, asked.case_id)
         # One look for the whole search: probe and gallery must be of one model, whatever is swapped meanwhile.
         current = self.indexes.serving()
-        engine, gallery = current.engine, GallerySearch(current.index, self.catalog, watch)
+        engine = current.engine
         most = self._allowed(asked, engine.card)
         gallery_agency = asked.agency or who.agency
         self.sharing.require(who.agency, gallery_agency, asked.collection)
         partition = Partition(gallery_agency, asked.collection)
         if asked.probe_face_id is not None:
             probe = self._gallery_face(current, partition, asked.probe_face_id)
+        elif asked.probe_user_id is not None:
+            probe = self._gallery_user(current, partition, asked.probe_user_id)
         else:
             data = asked.probe if asked.probe is not None else self.probes.read(who.agency, asked.probe_id or "")
             with watch.part("face"):
                 probe = self._image(engine, data, asked)
-        found = [
-            gallery.find(
-                [partition],
-                template,
-                threshold=lambda searched: self._threshold(asked.threshold, searched, engine.card),
-                most=most,
-                per_subject=asked.per_subject,
-                where=asked.where,
-                without=asked.probe_face_id,
-            )
-            for template in probe.templates
-        ]
+        found = [self._find(current, partition, template, asked, most, watch) for template in probe.templates]
         # Looked at afterwards, so that a list that a deletion had begun to empty is never taken for the whole.
         Collections(self.catalog.table).expect_whole(gallery_agency, asked.collection)
         with watch.part("store"):
@@ -151,6 +148,7 @@ class Searches:
             "gallery_size": found[0].searched,
             "max_candidates": most,
             "per_subject": asked.per_subject,
+            **({"users": True} if asked.users else {}),
             "threshold": answer.threshold(found[0].threshold),
             "results": [answer.result(engine, shown, one) for shown, one in zip(probe.shown, found, strict=True)],
             "notice": answer.notice(engine.card),
@@ -158,6 +156,32 @@ class Searches:
         }
         with watch.part("store"):
             return self._store(who, body, None if probe.data is None else hashlib.sha256(probe.data).hexdigest(), claim)
+
+    def _find(
+        self,
+        current: ModelIndex,
+        partition: Partition,
+        template: Template,
+        asked: SearchRequest,
+        most: int,
+        watch: Stopwatch,
+    ) -> Found:
+        def threshold(searched: int) -> Threshold:
+            return self._threshold(asked.threshold, searched, current.engine.card)
+
+        if asked.users:
+            return UserSearch(current.index, self.catalog, watch).find(
+                partition, template, threshold=threshold, most=most, without=asked.probe_user_id
+            )
+        return GallerySearch(current.index, self.catalog, watch).find(
+            [partition],
+            template,
+            threshold=threshold,
+            most=most,
+            per_subject=asked.per_subject,
+            where=asked.where,
+            without=asked.probe_face_id,
+        )
 
     def _image(self, engine: FaceEngine, data: bytes, asked: SearchRequest) -> _Probe:
         pixels = images.decode(data)
@@ -177,6 +201,15 @@ class Searches:
         if standing(booking, partition.collection, face_id) is None:
             raise InvalidRequest(NO_SUCH_FACE)
         return _Probe([held[0].template], [None], {"probe_face_id": face_id}, None)
+
+    def _gallery_user(self, current: ModelIndex, partition: Partition, user_id: str) -> _Probe:
+        """A user of the gallery as probe, by the template of its faces. Raises ``NotFound``, and ``InvalidRequest`` for one that
+        has no face."""
+        user = Users(self.catalog.table).expect(partition.agency, partition.collection, user_id)
+        entry = fused(user, current.index, user.faces)
+        if entry is None:
+            raise InvalidRequest(NO_FACE_OF_USER)
+        return _Probe([entry.template], [None], {"probe_user_id": user_id}, None)
 
     def _allowed(self, asked: SearchRequest, card: ModelCard) -> int:
         """How many candidates may be listed. Raises for what the policy or the model does not allow, before any face is seen."""

@@ -21,7 +21,7 @@ from candid.aws import dependency
 from candid.correlation import correlation_id
 from candid.errors import Conflict, NotFound
 from candid.gallery.transaction import put_new, remind, write_all
-from candid.listing import LAST
+from candid.listing import by_name
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
 MAX_TAGS: Final = 200
@@ -115,32 +115,8 @@ class Collections:
     def list(self, agency: str, after: str | None, limit: int) -> list[str]:
         """Up to ``limit`` names behind ``after``, in their order; fewer than ``limit`` are the last. From an index: one that was
         made a moment ago may be missing."""
-        names: list[str] = []
-        asked: dict[str, Any] = {
-            "TableName": self.table,
-            "IndexName": "by-agency",
-            "KeyConditionExpression": "agency_key = :agency AND listed_at BETWEEN :low AND :high",
-            "FilterExpression": "#state = :active",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": to_item(
-                {
-                    ":agency": _listed(agency),
-                    # Names have none of the characters below.
-                    ":low": f"{after} " if after else " ",
-                    ":high": LAST,
-                    ":active": CollectionState.ACTIVE.value,
-                }
-            ),
-            "Limit": limit,
-        }
-        while len(names) < limit:
-            with dependency("the gallery table"):
-                told = aws.dynamodb().query(**asked)
-            names += [item["collection"]["S"] for item in told["Items"]]
-            if "LastEvaluatedKey" not in told:
-                break
-            asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
-        return names[:limit]
+        found = by_name(self.table, _listed(agency), [CollectionState.ACTIVE.value], after, limit)
+        return [item["collection"] for item in found]
 
     def tag(self, agency: str, name: str, tags: Mapping[str, str]) -> None:
         """Set tags, beside those that there are. Raises ``NotFound``, ``TooManyTags``."""

@@ -1,8 +1,8 @@
-"""Deleting a collection to its end: its bookings are tombstoned and erased one by one, then the shares of it end, then its record
-goes. The tombstone came first.
+"""Deleting a collection to its end: its users and bookings are tombstoned and erased one by one, then the shares of it end,
+then its record goes. The tombstone came first.
 
-What one invocation does not get done the next does: the note is written again, and the stream brings it behind the notes of the
-bookings, so that none waits for the other.
+What one invocation does not get done the next does: the note is written again, and the stream brings it behind the notes of users
+and bookings, so that none waits for the other.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.sharing import Sharing
+from candid.gallery.users import UserMoved, Users, UserState
 from candid.tables import now
 
 SPARE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 2.0
 _PAUSE: Final = 0.2
+_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Dissolution:
     collections: Collections
     catalog: Catalog
     sharing: Sharing
+    users: Users
     settle: float = SETTLE_SECONDS
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
@@ -42,9 +45,10 @@ class Dissolution:
         found = self.collections.get(agency, name)
         if found is None or found.state is not CollectionState.DELETING or found.changed_at is None:
             return Outcome(Kind.NOTHING)
-        # Bookings are listed by an index of the table's, which shows within a second what was written before the tombstone.
+        # Both are listed by an index of the table's, which shows within a second what was written before the tombstone.
         settled = (now() - found.changed_at).total_seconds() > self.settle
-        if self._mark(agency, name, until - SPARE_SECONDS) or not settled:
+        users_left = self._mark_users(agency, name, until - SPARE_SECONDS)
+        if self._mark(agency, name, until - SPARE_SECONDS) or users_left or not settled:
             # Those are erased by notes of their own, which lie before this one in the stream.
             self.sleep(_PAUSE)
             self.collections.remind(agency, name)
@@ -53,12 +57,27 @@ class Dissolution:
         self.collections.forget(found)
         return Outcome(Kind.ERASED)
 
+    def _mark_users(self, agency: str, name: str, until: float) -> bool:
+        """Tombstone the collection's users; whether there is one left that is not gone."""
+        after: str | None = None
+        left = False
+        while True:
+            users = self.users.list(agency, name, after, _PAGE, list(UserState))
+            for user in users:
+                left = True
+                if user.state is UserState.ACTIVE:
+                    with contextlib.suppress(UserMoved):
+                        self.users.mark_deleting(user)
+            if len(users) < _PAGE or self.clock() > until:
+                return left
+            after = users[-1].user_id
+
     def _mark(self, agency: str, name: str, until: float) -> bool:
         """Tombstone the collection's bookings; whether there is one left that is not erased."""
         left = False
         start = None
         while True:
-            page = self.catalog.list(agency, collection=name, limit=100, start=start)
+            page = self.catalog.list(agency, collection=name, limit=_PAGE, start=start)
             for listed in page.bookings:
                 booking = self.catalog.get(agency, listed.booking_id)
                 if booking is None or booking.state is BookingState.ERASED:

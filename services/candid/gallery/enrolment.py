@@ -5,7 +5,8 @@ A hint (an S3 event, a change note) never says what is so; it says where to look
 1. lease, then intent: a face's id is in the row's ``face_ids`` before the index sees the face, so the table knows every template
    there is, and an erasure by ids is complete after a kill at any point;
 2. the new face into the index: from here a search finds it, which is true, since the photo is in the bucket;
-3. stale faces out of the index (photo replaced, refused or removed): before the table stops naming them;
+3. stale faces out of the index (photo replaced, refused or removed), and of the users whose template they are in, which follows:
+   before the table stops naming them;
 4. the row and the booking's state in one transaction, on the lease and on the booking's revision: a correction or a tombstone
    since step 1 fails it, and the labels are written again, or the booking is erased;
 5. the event, which says what the table says already;
@@ -49,6 +50,7 @@ from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, LeaseLost, PhotoBusy, Progress, RecordMoved
 from candid.gallery.strays import Strays
+from candid.gallery.users import Users
 from candid.storage import StoredObject
 
 DUPLICATE_PHOTO: Final = "DUPLICATE_PHOTO"
@@ -73,6 +75,7 @@ class Enrolment:
     adoption: Adoption
     strays: Strays
     indexes: Indexes
+    users: Users
     bucket: str
     bus: str
 
@@ -307,7 +310,7 @@ class Enrolment:
                     labels = booking.labels
                 if stale:
                     lease.touched.update(map(str, stale))
-                    self.indexes.erase(partition, stale)
+                    self._take_out(lease.key, map(str, stale))
                     stale = []
             with watch.part("table"):
                 try:
@@ -329,6 +332,7 @@ class Enrolment:
 
     def _take_out(self, key: PhotoKey, faces: Iterable[str]) -> None:
         if ids := _ids(faces):
+            self.users.let_go(key.agency, key.collection, map(str, ids))
             self.indexes.erase(Partition(key.agency, key.collection), ids)
 
     def _announce(self, key: PhotoKey, photo: Photo) -> None:

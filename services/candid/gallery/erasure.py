@@ -1,4 +1,5 @@
-"""Erasing a booking: index, then every object version, then check both, then the record. The tombstone came first.
+"""Erasing a booking: index, users' templates, then every object version, then check all, then the record. The tombstone came
+first.
 
 Each step can be done again, and the booking's CHANGE note goes last: a kill anywhere heals when the stream, or any late event
 of one of its photos, comes again. What stays for ninety days is a record without a person in it, so that a late copy of a photo
@@ -20,6 +21,7 @@ from candid import events, storage
 from candid.errors import DependencyUnavailable
 from candid.gallery.booking import Booking, BookingState
 from candid.gallery.catalog import Catalog
+from candid.gallery.fusion import Fusion
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
 from candid.gallery.items import booking_pk, image_pk, number_pk, photo_sk
@@ -40,6 +42,7 @@ class Erasure:
     progress: Progress
     strays: Strays
     indexes: Indexes
+    fusion: Fusion
     bucket: str
     bus: str
 
@@ -52,7 +55,7 @@ class Erasure:
         try:
             booking = self._hold(agency, booking_id, until, held)
             if booking is not None and booking.state is BookingState.DELETING:
-                self._erase(booking, held[0].owner if held else "")
+                self._erase(booking, held[0].owner if held else "", until)
         except Exception:
             for lease in held:
                 with suppress(DependencyUnavailable, ClientError):
@@ -85,17 +88,22 @@ class Erasure:
                 return self.catalog.get(agency, booking_id)
         raise PhotoBusy("Another worker holds a photo of the booking.")
 
-    def _erase(self, booking: Booking, owner: str) -> None:
-        partition = Partition(booking.agency, booking.collection)
+    def _erase(self, booking: Booking, owner: str, until: float) -> None:
+        partition, users = Partition(booking.agency, booking.collection), self.fusion.users
+        place = booking.agency, booking.collection
         ids = [uuid.UUID(face) for photo in booking.photos for face in sorted(photo.face_ids | photo.late)]
         strays = self.strays.of_booking(booking.agency, booking.booking_id)
         prefixes = {f"{booking.agency}/{booking.collection}/{booking.booking_id}/"}
         prefixes |= {stray.booking_prefix for stray in strays}
         if ids:
+            known_as = users.let_go(*place, map(str, ids))
             self.indexes.erase(partition, ids)
+            # What was fused of these faces is as much of theirs.
+            for user_id in sorted(known_as):
+                self.fusion.follow(*place, user_id, until)
         for prefix in sorted(prefixes):
             storage.erase(self.bucket, prefix)
-        left = bool(ids) and self.indexes.holds(partition, ids)
+        left = bool(ids) and (self.indexes.holds(partition, ids) or bool(users.owners(*place, map(str, ids))))
         if left or not all(storage.is_empty(self.bucket, prefix) for prefix in sorted(prefixes)):
             raise DependencyUnavailable("Not everything of a booking is erased yet. Try again in a minute.")
         for stray in strays:

@@ -15,7 +15,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 import numpy as np
@@ -50,6 +50,11 @@ class Partition:
     agency: str
     collection: str
     kind: Kind = Kind.FACE
+
+    @classmethod
+    def of_users(cls, agency: str, collection: str) -> Self:
+        """Where the templates of a collection's users are."""
+        return cls(agency, collection, Kind.USER)
 
 
 @dataclass(frozen=True, slots=True)

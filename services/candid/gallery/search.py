@@ -24,12 +24,14 @@ _Facts = tuple[Booking, Photo, Face]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A gallery face above the threshold. ``cosine`` is its score with the probe."""
+    """A gallery face above the threshold. ``cosine`` is its score with the probe; of a user that of the template fused of all its
+    faces, of which ``face`` is the most like the probe."""
 
     booking: Booking
     photo: Photo
     face: Face
     cosine: float
+    user_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 from candid.access.principal import Permission
 from candid.casework import answer
@@ -17,11 +19,14 @@ from candid.faces.scores import Score
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
 from candid.gallery.images import Images
+from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Stopwatch
+from candid.gallery.users import Users
 from candid.rekognition.errors import Refused
 
 NOTICE: Final = "X-Candid-Notice"
+_VISIBLE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Work:
     collections: Collections
     images: Images
     searches: Searches
+    users: Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Members of the operation's output, and further headers."""
+    """Members of the operation's output, and further headers; of a search how many ``candidates`` it found."""
 
     members: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    candidates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,15 @@ def answer_version(model: str | None) -> dict[str, str]:
     """IndexFacesModelVersion, which has digits and dots alone: the numbers in a model's id. Left out where it has none."""
     numbers = re.findall(r"[0-9]+", model or "")
     return {"IndexFacesModelVersion": ".".join(numbers)} if numbers else {}
+
+
+def until_searches_find(call: Call, partition: Partition, wanted: UUID) -> None:
+    """Clients search right after they have written, and OpenSearch shows what is new within a second."""
+    index, end = call.work.indexes.serving().index, time.monotonic() + _VISIBLE_SECONDS
+    while time.monotonic() < end:
+        if any(label.id == wanted for label in index.members(partition, UUID(int=wanted.int - 1), 1)):
+            return
+        time.sleep(0.1)
 
 
 def notice(card: ModelCard) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from candid.errors import NotFound
 from candid.gallery.collections import NO_SUCH_COLLECTION, Collection
-from candid.gallery.index import Kind, Partition
+from candid.gallery.index import Partition
 from candid.rekognition import paging
 from candid.rekognition.calls import Answer, Call
 
@@ -27,13 +27,13 @@ def create_collection(call: Call) -> Answer:
 
 
 def describe_collection(call: Call) -> Answer:
-    """DescribeCollection. Counts are the index's: what was written within the last second may be missing."""
+    """DescribeCollection. Of what was written within the last second a count may have nothing yet."""
     found = expect(call)
     index = call.work.indexes.serving().index
     return Answer(
         {
             "FaceCount": index.count(Partition(call.agency, found.name)),
-            "UserCount": index.count(Partition(call.agency, found.name, Kind.USER)),
+            "UserCount": call.work.users.count(call.agency, found.name),
             "FaceModelVersion": call.model,
             "CollectionARN": call.arn(found.name),
             "CreationTimestamp": found.created_at,

@@ -12,10 +12,10 @@ from typing import Final
 
 from botocore.model import OperationModel
 
-from candid import errors
+from candid import errors, idempotency
 from candid.access import signatures
 from candid.casework import credentials
-from candid.gallery import collections
+from candid.gallery import collections, users
 from candid.http import problem
 from candid.rekognition import contract
 
@@ -28,14 +28,6 @@ _AUTHENTICATION: Final = (
     (signatures.InvalidSignature, "InvalidSignatureException"),
 )
 """Not in any operation's model: what every AWS service answers before it looks at the operation."""
-
-
-class UserConflict(errors.Conflict):
-    """There is such a user, or others are changing it now."""
-
-
-class TokenReused(errors.Conflict):
-    """A ClientRequestToken that served another request."""
 
 
 class UnreadableToken(errors.InvalidRequest):
@@ -61,9 +53,9 @@ _TABLE: Final = (
     (errors.Forbidden, "AccessDeniedException"),
     (errors.NotFound, "ResourceNotFoundException"),
     (collections.CollectionExists, "ResourceAlreadyExistsException"),
-    (TokenReused, "IdempotentParameterMismatchException"),
+    (idempotency.KeyReused, "IdempotentParameterMismatchException"),
     (collections.TooManyTags, "ServiceQuotaExceededException"),
-    (UserConflict, "ConflictException"),
+    (users.UserConflict, "ConflictException"),
     (errors.Conflict, "AccessDeniedException"),
     (errors.ImageTooLarge, "ImageTooLargeException"),
     (errors.ImageFormatUnsupported, "InvalidImageFormatException"),

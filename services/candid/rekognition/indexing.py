@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from candid.errors import Conflict, DependencyUnavailable, NotFound
+from candid.errors import Conflict, DependencyUnavailable
 from candid.faces import image as images
 from candid.faces.filters import chosen, look
 from candid.gallery.booking import Booking, Face, Indexing, Photo
@@ -17,9 +16,10 @@ from candid.gallery.index import Label, Partition
 from candid.gallery.search import standing
 from candid.gallery.upkeep.records import at_once
 from candid.rekognition import faces, paging
-from candid.rekognition.calls import Answer, Call, answer_version
+from candid.rekognition.calls import Answer, Call, answer_version, until_searches_find
 from candid.rekognition.collections import expect
 from candid.rekognition.images import decoded, image_bytes
+from candid.rekognition.users import expect_user
 
 MOST_FACES: Final = 100
 """Of one photo."""
@@ -27,7 +27,6 @@ _PAGE: Final = 1_000
 """Faces of one answer, though a call may ask for 4,096: each is looked up."""
 _WAIT_SECONDS: Final = 12.0
 """For so long the enrolment of what was stored is waited for; it comes in any case."""
-_VISIBLE_SECONDS: Final = 2.0
 _TURNS: Final = 20
 _EXTERNAL: Final = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
 
@@ -49,7 +48,7 @@ def index_faces(call: Call) -> Answer:
         ids = face_ids(booking, places)
         call.work.images.wait(booking, ids, _WAIT_SECONDS)
         call.work.images.expect_still(collection, booking)
-        _until_searches_find(call, Partition(call.agency, collection.name), ids[0])
+        until_searches_find(call, Partition(call.agency, collection.name), UUID(ids[0]))
         records = [
             {
                 "Face": {
@@ -75,30 +74,24 @@ def index_faces(call: Call) -> Answer:
     )
 
 
-def _until_searches_find(call: Call, partition: Partition, face_id: str) -> None:
-    """Clients search right after they have indexed, and OpenSearch shows what is new within a second."""
-    index, wanted = call.work.indexes.serving().index, UUID(face_id)
-    end = time.monotonic() + _VISIBLE_SECONDS
-    while time.monotonic() < end:
-        if any(label.id == wanted for label in index.members(partition, UUID(int=wanted.int - 1), 1)):
-            return
-        time.sleep(0.1)
-
-
 def list_faces(call: Call) -> Answer:
     """ListFaces, in the order of their ids. What was written within the last second may be missing."""
     collection = expect(call)
-    if "UserId" in call.asked:
-        raise NotFound("There is no such user: Candid has none yet. Leave UserId out.")
     index, partition = call.work.indexes.serving().index, Partition(call.agency, collection.name)
-    if "FaceIds" in call.asked:
-        wanted = [UUID(one) for one in dict.fromkeys(call.asked["FaceIds"])]
+    named = call.asked.get("FaceIds")
+    if "UserId" not in call.asked and named is not None:
+        wanted = [UUID(one) for one in dict.fromkeys(named)]
         found = [_label(entry) for entry in index.get(partition, wanted)]
         return Answer({"Faces": _shown(call, found), "FaceModelVersion": call.model})
-    listing = ("ListFaces", call.agency, collection.name)
+    listing = ("ListFaces", call.agency, collection.name, *_of_user(call))
     after = paging.place(call.asked.get("NextToken"), paging.ID, *listing)
     limit = min(call.asked.get("MaxResults") or _PAGE, _PAGE)
-    page = index.members(partition, UUID(after) if after else None, limit)
+    if "UserId" in call.asked:
+        its = sorted(expect_user(call).faces if named is None else set(named) & expect_user(call).faces.keys())
+        some = [UUID(one) for one in its if after is None or one > after][:limit]
+        page: Sequence[Label] = [_label(entry) for entry in index.get(partition, some)]
+    else:
+        page = index.members(partition, UUID(after) if after else None, limit)
     answer: dict[str, Any] = {"Faces": _shown(call, page), "FaceModelVersion": call.model}
     if len(page) == limit:
         answer["NextToken"] = paging.token(str(page[-1].id), *listing)
@@ -106,19 +99,25 @@ def list_faces(call: Call) -> Answer:
 
 
 def delete_faces(call: Call) -> Answer:
-    """DeleteFaces: from the answer on no search returns them, and their templates go within seconds."""
+    """DeleteFaces: from the answer on no search returns them, and their templates go within seconds. A user's face stays until
+    it is disassociated."""
     collection = expect(call)
     partition = Partition(call.agency, collection.name)
     wanted = list(dict.fromkeys(call.asked["FaceIds"]))
     held = {str(one.id): one for one in call.work.indexes.serving().index.get(partition, [UUID(one) for one in wanted])}
+    owners = call.work.users.owners(call.agency, collection.name, held)
     by_booking: dict[str, list[str]] = {}
     for face_id in wanted:
-        if face_id in held:
+        if face_id in held and face_id not in owners:
             by_booking.setdefault(held[face_id].booking_id, []).append(face_id)
     gone = {one for some in at_once(lambda it: _delete(call, *it), list(by_booking.items())) for one in some}
     answer: dict[str, Any] = {
         "UnsuccessfulFaceDeletions": [
-            {"FaceId": one, "Reasons": ["FACE_NOT_FOUND"]} for one in wanted if one not in gone
+            {"FaceId": one, "UserId": owners[one].user_id, "Reasons": ["ASSOCIATED_TO_AN_EXISTING_USER"]}
+            if one in owners
+            else {"FaceId": one, "Reasons": ["FACE_NOT_FOUND"]}
+            for one in wanted
+            if one not in gone
         ]
     }
     if gone:
@@ -152,12 +151,19 @@ def external_of_booking(number: str, booking_id: str) -> str:
 def _shown(call: Call, labels: Sequence[Label]) -> list[dict[str, Any]]:
     bookings = list(dict.fromkeys(label.booking_id for label in labels))
     found = dict(zip(bookings, at_once(lambda one: call.work.catalog.get(call.agency, one), bookings), strict=True))
+    users = users_of(call, [str(label.id) for label in labels])
     shown = []
     for label in labels:
         if held := standing(found[label.booking_id], label.partition.collection, str(label.id)):
             booking, photo, one = held
-            shown.append(face(one, booking, photo))
+            shown.append(face(one, booking, photo) | users.get(one.face_id, {}))
     return shown
+
+
+def users_of(call: Call, faces: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The ``UserId`` of each of these faces that has one, as a ``Face`` has it."""
+    owners = call.work.users.owners(call.agency, call.asked["CollectionId"], faces)
+    return {one: {"UserId": owner.user_id} for one, owner in owners.items()}
 
 
 def _delete(call: Call, booking_id: str, wanted: Sequence[str]) -> list[str]:
@@ -188,6 +194,10 @@ def _there(call: Call, booking: Booking, photo: Photo, wanted: Sequence[str]) ->
     collection = call.asked["CollectionId"]
     there = [one for one in wanted if one in photo.stand and standing(booking, collection, one)]
     return (photo, there) if there else None
+
+
+def _of_user(call: Call) -> tuple[str, ...]:
+    return (call.asked["UserId"],) if "UserId" in call.asked else ()
 
 
 def _label(entry: Any) -> Label:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from candid.access.principal import Permission
-from candid.rekognition import collections, indexing, one_to_one, searching
+from candid.rekognition import collections, indexing, one_to_one, searching, users
 from candid.rekognition.calls import Operation
 from candid.rekognition.errors import Refused
 
@@ -25,6 +25,13 @@ CARRIED_OUT: Final[Mapping[str, Operation]] = {
     "DeleteFaces": Operation(indexing.delete_faces, Permission.WRITE_BOOKINGS),
     "SearchFaces": Operation(searching.search_faces, Permission.SEARCH, needs_case=True),
     "SearchFacesByImage": Operation(searching.search_faces_by_image, Permission.SEARCH, needs_case=True),
+    "CreateUser": Operation(users.create_user, Permission.WRITE_BOOKINGS),
+    "DeleteUser": Operation(users.delete_user, Permission.WRITE_BOOKINGS),
+    "ListUsers": Operation(users.list_users, Permission.READ_BOOKINGS),
+    "AssociateFaces": Operation(users.associate_faces, Permission.WRITE_BOOKINGS),
+    "DisassociateFaces": Operation(users.disassociate_faces, Permission.WRITE_BOOKINGS),
+    "SearchUsers": Operation(searching.search_users, Permission.SEARCH, needs_case=True),
+    "SearchUsersByImage": Operation(searching.search_users_by_image, Permission.SEARCH, needs_case=True),
 }
 
 _LIVE: Final = (
@@ -42,15 +49,6 @@ _LIVENESS_OPERATIONS: Final = frozenset({"CreateFaceLivenessSession", "GetFaceLi
 _VIDEO_OPERATIONS: Final = frozenset(
     f"{what}{of}" for what in ("Start", "Get") for of in ("FaceDetection", "FaceSearch", "PersonTracking")
 )
-_TO_COME: Final = frozenset(
-    {
-        *("CreateUser", "DeleteUser", "ListUsers", "AssociateFaces", "DisassociateFaces"),
-        *("SearchUsers", "SearchUsersByImage"),
-    }
-)
-_NOT_YET: Final = (
-    "Candid does not carry this operation out yet. Use its own API (POST /v1/bookings, POST /v1/searches)."
-)
 _OTHERS: Final = "Candid carries out what is about faces, collections and users. Call Amazon Rekognition for the rest."
 
 
@@ -66,6 +64,4 @@ def _reason(name: str) -> str:
         return _LIVE
     if name in _LIVENESS_OPERATIONS:
         return _LIVENESS
-    if name in _TO_COME:
-        return _NOT_YET
     return _STORED_VIDEO if name in _VIDEO_OPERATIONS else _OTHERS

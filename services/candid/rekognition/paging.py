@@ -14,6 +14,7 @@ from candid.rekognition.errors import UnreadableToken
 _MARK: Final = 16
 _LONG: Final = 200
 NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
+USER: Final = re.compile(r"[a-zA-Z0-9_.\-:]{1,128}")
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PACKED: Final = 0x4E00
 """The first of 20,992 ideographs: two characters of ASCII are one of 16,384."""

@@ -31,6 +31,8 @@ def draw(report: dict[str, Any], samples: dict[str, list[list[float]]], path: Pa
     left.minorticks_off()
     left.set_ylim(bottom=0)
     left.legend()
+    # More processes than the usual ten colours.
+    right.set_prop_cycle(color=plt.get_cmap("tab20").colors)
     for name, (done, size) in samples.items():
         right.plot(done, size, label=name)
     right.set(xlabel="searches answered", ylabel="MB resident", title="Memory of each process")

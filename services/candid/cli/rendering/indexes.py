@@ -13,7 +13,8 @@ from candid.cli.rendering.words import NONE, count, plural
 
 _FINDINGS: Final = {
     "face-not-in-index": ("an enrolled photo's face is not in the index, or has old labels", "enrolled again"),
-    "face-without-record": ("a face in the index that no booking has", "deleted"),
+    "face-without-record": ("a template in the index that no booking and no user has", "deleted"),
+    "user-not-of-its-faces": ("a user whose template is not that of its faces", "made again"),
     "photo-differs": ("the bucket holds another version than was enrolled, or none", "looked at again"),
     "work-left-open": ("an enrolment that was begun over an hour ago and not ended", "looked at again"),
     "change-not-followed": ("a correction or deletion that the index has not followed for over an hour", "reminded"),

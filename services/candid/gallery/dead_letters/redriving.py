@@ -24,6 +24,7 @@ from candid.gallery.hints import ROOM, Hints
 from candid.gallery.items import booking_ref
 from candid.gallery.upkeep.pages import partitions_with
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
+from candid.gallery.users import Users, user_ref
 from candid.tables import moment, now, timestamp
 
 LISTED: Final = 100
@@ -231,6 +232,8 @@ class Redriving:
                 self.catalog.remind(*booking)
             elif collection := collection_ref(pk):
                 Collections(self.catalog.table).remind(*collection)
+            elif user := user_ref(pk):
+                Users(self.catalog.table).remind(*user)
         state.reminded += len(changes)
         if state.after is None:
             state.phase = _REMOVE

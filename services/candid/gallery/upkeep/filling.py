@@ -1,11 +1,12 @@
 """Filling an index from the stored photos, by the queue that new photos come through, while searches go on against another.
 
 A walk over the table asks for every enrolled photo that the index does not hold to be looked at again (``hints``); enrolment
-writes it to all indexes that are written. Nothing else is remembered: a walk that is begun again asks for what is still missing.
+writes it to all indexes that are written. A user whose template the index has not, or not of all its faces, is reminded of, and
+fused of those that are there by then. Nothing else is remembered: a walk that is begun again asks for what is still missing.
 
-Complete means: each photo that the walk found enrolled was in the index, and none was in the hands of a worker that may have
-begun before the index was there. A worker takes the photo's lease before it reads which indexes are written, so a photo that
-nobody holds and that the index has, or that is enrolled later, is in it.
+Complete means: each photo that the walk found enrolled was in the index, each user's template was that of its faces, and none was
+in the hands of a worker that may have begun before the index was there. A worker takes the photo's (or user's) lease before it
+reads which indexes are written, so one that nobody holds and that the index has, or that is enrolled later, is in it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from candid.gallery.booking import Booking, PhotoState
+from candid.gallery.fusion import astray
 from candid.gallery.hints import ROOM, Hints
 from candid.gallery.index import VectorIndex
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep.records import Records, absent, enrolled, is_held
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
+from candid.gallery.users import User, user_pk, user_ref
 
 _KEPT: Final = 200
 """So many photos that were open are looked at again by themselves; of more the whole table is."""
@@ -32,8 +35,9 @@ _BETWEEN: Final = (2.0, 15.0, 45.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """How far it has come. ``open`` are photos to look at again, ``more`` whether there were too many of them to keep;
-    ``fruitless`` counts the rounds that ended with as many absent as the one before (``last``); ``next_at``: not before."""
+    """How far it has come. ``open`` are photos (keys) and users (partitions) to look at again, ``more`` whether there were too
+    many of them to keep; ``fruitless`` counts the rounds that ended with as many absent as the one before (``last``);
+    ``next_at``: not before."""
 
     after: dict[str, str] | None = None
     ended: bool = False
@@ -80,7 +84,7 @@ class Filling:
 
     def _page(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
         page = self.records.page(walk.after)
-        photos, gone, busy = self._look(index, page.bookings, ask)
+        photos, gone, busy = self._look(index, page.bookings, page.users, ask)
         left = [*walk.open, *sorted({*gone, *busy})]
         walk = replace(
             walk,
@@ -96,13 +100,20 @@ class Filling:
     def _again(self, index: VectorIndex, walk: _Walk, ask: bool) -> _Walk:
         keys = [key for text in walk.open if (key := PhotoKey.parse(text))]
         bookings = self.records.get({(key.agency, key.booking_id) for key in keys})
-        _, gone, busy = self._look(index, bookings, ask, frozenset(walk.open))
+        users = self.records.users([ref for text in walk.open if (ref := user_ref(text))])
+        _, gone, busy = self._look(index, bookings, users, ask, frozenset(walk.open))
         return self._ended(replace(walk, open=sorted({*gone, *busy})), len(gone))
 
     def _look(
-        self, index: VectorIndex, bookings: Sequence[Booking], ask: bool, only: frozenset[str] | None = None
+        self,
+        index: VectorIndex,
+        bookings: Sequence[Booking],
+        users: Sequence[User],
+        ask: bool,
+        only: frozenset[str] | None = None,
     ) -> tuple[int, list[str], list[str]]:
-        """How many enrolled photos there are, which of them the index lacks, and which a worker or a correction is at."""
+        """How many enrolled photos there are, which of them and of the users the index lacks, and which a worker or a correction
+        is at."""
         busy = {
             booking.key_of(photo.photo_id)
             for booking in bookings
@@ -115,15 +126,24 @@ class Filling:
             photos = [one for one in photos if str(one[0].key_of(one[1].photo_id)) in only]
         # The labels of what is being corrected differ for a moment: it is looked at again.
         gone = absent(index, [one for one in photos if one[0].change is None])
+        settled = [user for user in users if user.revision == user.settled]
+        unlike = astray(index, settled)
         if ask:
             self.hints.send(gone)
-        return len(photos), [str(key) for key in gone], [str(key) for key in busy]
+            for user in unlike:
+                self.records.remind_of(user)
+        moving = [_name(user) for user in users if user.revision != user.settled]
+        return len(photos), [*map(str, gone), *map(_name, unlike)], [*map(str, busy), *moving]
 
     def _ended(self, walk: _Walk, gone: int) -> _Walk:
         """A round is over: were fewer absent than after the last one? Photos in a worker's hands are no lack of progress."""
         fruitless = walk.fruitless + 1 if gone and 0 <= walk.last <= gone else 0
         pause = _BETWEEN[min(fruitless, len(_BETWEEN) - 1)]
         return replace(walk, last=gone, fruitless=fruitless, next_at=self.clock() + pause)
+
+
+def _name(user: User) -> str:
+    return user_pk(user.agency, user.collection, user.user_id)
 
 
 def _told(walk: _Walk, waiting: int, *, complete: bool) -> dict[str, Any]:

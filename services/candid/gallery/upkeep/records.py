@@ -16,6 +16,7 @@ from candid.gallery.index import Partition, VectorIndex
 from candid.gallery.items import booking_ref
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep.pages import partitions_with
+from candid.gallery.users import User, Users, user_ref
 
 _THREADS: Final = 8
 
@@ -25,10 +26,11 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some bookings and collections, in no order, and where the next page begins; None at the end."""
+    """Some bookings, collections and users, in no order, and where the next page begins; None at the end."""
 
     bookings: list[Booking]
     collections: list[Collection]
+    users: list[User]
     after: dict[str, str] | None
 
 
@@ -41,16 +43,27 @@ class Records:
     def page(self, after: Mapping[str, str] | None) -> Page:
         """The page that begins at ``after``; None begins. Each record is as it was after its page was read; one that is written
         for the first time during the walk may be left out."""
-        found, last = partitions_with(self.catalog.table, ("BOOKING", "COLLECTION"), after)
+        found, last = partitions_with(self.catalog.table, ("BOOKING", "COLLECTION", "USER"), after)
         bookings = self.get(ref for pk in found if (ref := booking_ref(pk)))
         known = Collections(self.catalog.table)
         collections = at_once(lambda ref: known.get(*ref), [ref for pk in found if (ref := collection_ref(pk))])
-        return Page(bookings, [one for one in collections if one is not None], last)
+        users = self.users(user for pk in found if (user := user_ref(pk)))
+        return Page(bookings, [one for one in collections if one is not None], users, last)
 
     def get(self, refs: Iterable[tuple[str, str]]) -> list[Booking]:
         """The bookings of these agencies and ids that exist, as they are now."""
         found = at_once(lambda ref: self.catalog.get(*ref), list(refs))
         return [booking for booking in found if booking is not None]
+
+    def users(self, refs: Iterable[tuple[str, str, str]]) -> list[User]:
+        """The users of these agencies, collections and ids that exist, as they are now."""
+        known = Users(self.catalog.table)
+        found = at_once(lambda ref: known.get(*ref), list(refs))
+        return [user for user in found if user is not None]
+
+    def remind_of(self, user: User) -> None:
+        """Let the table's stream bring the user once more."""
+        Users(self.catalog.table).remind(user.agency, user.collection, user.user_id)
 
 
 def at_once(work: Callable[[A], T], things: Sequence[A]) -> list[T]:

@@ -1,8 +1,9 @@
 """Comparing table, indexes and bucket with each other, in both directions, and bringing together what differs.
 
-Three walks: over the table (is each photo's face in every index that is written, with the record's labels; is the object the
-version that the row was made of; is work left open), over each index (does a row own each face), over the bucket (does a row
-know each object). What another worker is at, or what is younger than ``GRACE``, is "under way" and no finding.
+Three walks: over the table (is each photo's face in every index that is written, with the record's labels, and each user's
+template that of its faces; is the object the version that the row was made of; is work left open), over each index (does a row
+own each face, a user each template of its kind), over the bucket (does a row know each object). What another worker is at, or
+what is younger than ``GRACE``, is "under way" and no finding.
 
 Repair never decides what is right: it asks enrolment to look again (``hints``), reminds the stream of a change, and deletes from
 an index what no row owns. The last is safe because enrolment writes a face's id to its row before an index sees the face, and
@@ -20,13 +21,15 @@ from typing import Any, Final
 from candid import storage
 from candid.gallery.booking import GONE_STATES, Booking, BookingState, Photo, PhotoState
 from candid.gallery.collections import Collection, Collections
+from candid.gallery.fusion import astray
 from candid.gallery.hints import ROOM, Hints
-from candid.gallery.index import Label, VectorIndex
+from candid.gallery.index import Kind, Label, VectorIndex
 from candid.gallery.indexes import Indexes
 from candid.gallery.photos import PhotoKey
 from candid.gallery.strays import Strays
 from candid.gallery.upkeep.records import Records, absent, at_once, enrolled, is_held
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
+from candid.gallery.users import User
 from candid.tables import now
 
 GRACE: Final = timedelta(hours=1)
@@ -34,6 +37,7 @@ GRACE: Final = timedelta(hours=1)
 
 FACE_ABSENT: Final = "face-not-in-index"
 FACE_UNOWNED: Final = "face-without-record"
+USER_DIFFERS: Final = "user-not-of-its-faces"
 PHOTO_DIFFERS: Final = "photo-differs"
 WORK_OPEN: Final = "work-left-open"
 CHANGE_OPEN: Final = "change-not-followed"
@@ -116,6 +120,7 @@ class Verification:
                 self._open_change(state, booking, repair)
         for collection in page.collections:
             self._open_deletion(state, collection, repair)
+        self._users(state, written, page.users, repair)
         settled = [one for one in bookings if one.state not in GONE_STATES and one.change is None]
         lying = at_once(lambda one: _lying(self.hints.bucket, one), settled)
         suspects = set(self._absent(written, settled))
@@ -164,6 +169,23 @@ class Verification:
         if repair:
             Collections(self.records.catalog.table).remind(collection.agency, collection.name)
             state.reminded += 1
+
+    def _users(self, state: _State, written: Mapping[str, VectorIndex], users: Sequence[User], repair: bool) -> None:
+        open_ones = [user for user in users if user.revision != user.settled]
+        unlike = {user.entry_id for index in written.values() for user in astray(index, users) if user not in open_ones}
+        # As with faces: what counts is a second look, and a face that has gone since is no user's any more.
+        again = self.records.users(
+            [(one.agency, one.collection, one.user_id) for one in users if one.entry_id in unlike]
+        )
+        found = [(CHANGE_OPEN, user) for user in open_ones if not _is_young(user.changed_at)]
+        state.under_way += len(open_ones) - len(found)
+        still = {user.entry_id for index in written.values() for user in astray(index, again)}
+        found += [(USER_DIFFERS, user) for user in again if user.entry_id in still and user.revision == user.settled]
+        for kind, user in found:
+            state.found(kind, f"{user.agency}/{user.collection}/{user.entry_id}")
+            if repair:
+                self.records.remind_of(user)
+                state.reminded += 1
 
     def _absent(self, written: Mapping[str, VectorIndex], bookings: Iterable[Booking]) -> list[PhotoKey]:
         photos = [(booking, photo) for booking, photo in enrolled(bookings) if not is_held(photo)]
@@ -247,9 +269,14 @@ class Verification:
         return True
 
     def _unowned(self, labels: Sequence[Label]) -> list[Label]:
-        refs = {(one.partition.agency, one.booking_id) for one in labels}
+        faces = [one for one in labels if one.partition.kind is Kind.FACE]
+        refs = {(one.partition.agency, one.booking_id) for one in faces}
         bookings = {(one.agency, one.booking_id): one for one in self.records.get(sorted(refs))}
-        return [one for one in labels if not _owns(bookings.get((one.partition.agency, one.booking_id)), one)]
+        unowned = [one for one in faces if not _owns(bookings.get((one.partition.agency, one.booking_id)), one)]
+        fused = [one for one in labels if one.partition.kind is Kind.USER]
+        names = {(one.partition.agency, one.partition.collection, one.subject_id) for one in fused}
+        users = {user.entry_id for user in self.records.users(sorted(names))}
+        return unowned + [one for one in fused if str(one.id) not in users]
 
     def _owners(self, label: Label) -> set[PhotoKey]:
         """Photos that claimed a face while it was deleted: they are enrolled again."""
