@@ -123,8 +123,9 @@ def _swap(asked: requests.Swap, budget: Budget) -> Answer:
         checked = step.told
         if not checked["complete"]:
             raise Conflict(
-                f"The index that stands by lacks {checked['absent']:,} of {checked['photos']:,} photos, or has them with other "
-                "labels; searches would miss people. `candid index reembed` goes on filling it."
+                f"The index that stands by lacks {checked['absent']:,} of {checked['photos']:,} photos and the templates of "
+                f"{checked['users_absent']:,} users, or has them with other labels; searches would miss people. "
+                "`candid index reembed` goes on filling it."
             )
     lifecycle.swap(asked.index)
     return _swapped(lifecycle, checked)

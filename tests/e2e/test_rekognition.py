@@ -127,6 +127,17 @@ def test_the_aws_command_line_carries_out_every_operation(
     pair = ("--source-image-bytes", images["person_a_1"], "--target-image-bytes", images["person_a_2"])
     compared = done("compare-faces", *pair)
     assert compared["FaceMatches"][0]["Similarity"] > 95
+    user = (*here, "--user-id", "anna")
+    done("create-user", *user)
+    told = done("associate-faces", *user, "--face-ids", face["FaceId"])
+    assert (told["AssociatedFaces"], told["UserStatus"]) == ([{"FaceId": face["FaceId"]}], "ACTIVE")
+    assert done("list-users", *here)["Users"] == [{"UserId": "anna", "UserStatus": "ACTIVE"}]
+    found = done("search-users-by-image", *here, "--image-bytes", images["person_a_2"])
+    assert [one["User"]["UserId"] for one in found["UserMatches"]] == ["anna"]
+    found = done("search-users", *here, "--face-id", face["FaceId"])
+    assert [one["User"]["UserId"] for one in found["UserMatches"]] == ["anna"]
+    assert done("disassociate-faces", *user, "--face-ids", face["FaceId"])["UserStatus"] == "CREATED"
+    done("delete-user", *user)
     assert done("delete-faces", *here, "--face-ids", face["FaceId"])["DeletedFaces"] == [face["FaceId"]]
     assert done("delete-collection", *here)["StatusCode"] == 200
     assert asked == {name.lower() for name in operations.CARRIED_OUT}
@@ -135,6 +146,33 @@ def test_the_aws_command_line_carries_out_every_operation(
     assert (code, "ResourceNotFoundException" in errors) == (255, True)
     code, _, errors = aws.run("list-stream-processors")
     assert (code, "probe_sources.live_stream.allowed" in errors) == (255, True)
+
+
+def test_users_are_made_searched_and_deleted_one_call_right_after_the_other(stack: Stack) -> None:
+    one, name = stock(credentials(stack)), f"users-{uuid.uuid4().hex[:8]}"
+    one.create_collection(CollectionId=name)
+    faces = [
+        one.index_faces(CollectionId=name, Image={"Bytes": portrait(f"{photo}.jpg")})["FaceRecords"][0]["Face"][
+            "FaceId"
+        ]
+        for photo in ("person_a_1", "person_a_2", "impostor_1")
+    ]
+    for user_id, its in (("anna", faces[:2]), ("bob", faces[2:])):
+        one.create_user(CollectionId=name, UserId=user_id)
+        told = one.associate_faces(CollectionId=name, UserId=user_id, FaceIds=its)
+        assert (len(told["AssociatedFaces"]), told["UserStatus"]) == (len(its), "ACTIVE")
+        found = one.search_users(CollectionId=name, FaceId=its[0])
+        assert [match["User"]["UserId"] for match in found["UserMatches"]] == [user_id]
+    assert one.describe_collection(CollectionId=name)["UserCount"] == 2
+    one.disassociate_faces(CollectionId=name, UserId="anna", FaceIds=faces[:1])
+    found = one.search_users_by_image(CollectionId=name, Image={"Bytes": portrait("person_a_1.jpg")})
+    assert [match["User"]["UserId"] for match in found["UserMatches"]] == ["anna"]
+    one.delete_user(CollectionId=name, UserId="anna")
+    found = one.search_users_by_image(CollectionId=name, Image={"Bytes": portrait("person_a_1.jpg")})
+    assert found["UserMatches"] == []
+    agrees(stack)
+    one.delete_collection(CollectionId=name)
+    agrees(stack)
 
 
 def test_the_largest_image_that_fits_is_taken_and_a_larger_one_is_told_so(stack: Stack) -> None:

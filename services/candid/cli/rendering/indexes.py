@@ -91,8 +91,9 @@ def filled(told: Mapping[str, Any]) -> list[RenderableType]:
         left = "more" if told["more_open"] else count(told["open"])
         return [
             Text(
-                f"{told['index']} is not complete: {left} of {plural(told['photos'], 'photo')} did not arrive in it although "
-                "the queue is empty. The embed function's log and the dead letters say why; then run this again."
+                f"{told['index']} is not complete: of {plural(told['photos'], 'photo')} and the users' templates {left} did not "
+                "arrive in it although the queue is empty. The embed function's log and the dead letters say why; then run this "
+                "again."
             )
         ]
     parts = [

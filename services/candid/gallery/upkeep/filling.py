@@ -43,6 +43,7 @@ class _Walk:
     ended: bool = False
     photos: int = 0
     absent: int = 0
+    users_absent: int = 0
     open: list[str] = field(default_factory=list)
     more: bool = False
     last: int = -1
@@ -59,8 +60,9 @@ class Filling:
     clock: Callable[[], float] = time.time
 
     def step(self, index: VectorIndex, cursor: Cursor | None, budget: Budget, *, ask: bool = True) -> Step:
-        """Go on from ``cursor``; None begins. Tells how many photos were looked at and were absent, how many messages wait, and,
-        with the last step, whether the index is complete. Without ``ask`` it is only compared."""
+        """Go on from ``cursor``; None begins. Tells how many photos were looked at and were absent, how many users' templates
+        were not of their faces, how many messages wait, and, with the last step, whether the index is complete. Without ``ask``
+        it is only compared."""
         walk = _Walk(**cursor) if cursor else _Walk()
         while True:
             waiting = self.hints.waiting() if ask else 0
@@ -92,6 +94,7 @@ class Filling:
             ended=page.after is None,
             photos=walk.photos + photos,
             absent=walk.absent + len(gone),
+            users_absent=walk.users_absent + sum(user_ref(one) is not None for one in gone),
             open=left[:_KEPT],
             more=walk.more or len(left) > _KEPT,
         )
@@ -150,7 +153,8 @@ def _told(walk: _Walk, waiting: int, *, complete: bool) -> dict[str, Any]:
     left: Sequence[str] = walk.open
     return {
         "photos": walk.photos,
-        "absent": walk.absent,
+        "absent": walk.absent - walk.users_absent,
+        "users_absent": walk.users_absent,
         "open": len(left),
         "more_open": walk.more,
         "waiting": waiting,
