@@ -16,6 +16,7 @@ import urllib3
 from candid.cli.api import text
 from tests.e2e.leaks.marks import Marks
 from tests.e2e.stack import BOOKED_AT, Stack, portrait
+from tests.rekognition import refused, stock
 
 MISTAKE = {400, 404, 409, 413, 415, 422}
 
@@ -116,6 +117,44 @@ class Walk:
         self._done("POST", f"/v1/cases/{case}/close")
         self._done("DELETE", path)
         self.settle(booking_id, True)
+
+    def by_rekognition(self) -> None:
+        """The same by Rekognition's API: a collection, faces, users, searches; and mistakes."""
+        word, asked = self.marks.word, {"probe_source": "other_still"}
+        given = self._done("POST", f"/v1/cases/{self.case()}/credentials", asked)
+        self.marks.secret("token of credentials", given["SessionToken"])
+        self.marks.text("token of credentials' secret", given["SecretAccessKey"])
+        one = stock(given)
+        here = {"CollectionId": f"c-{uuid.uuid4().hex[:8]}"}
+        one.create_collection(**here, Tags={word("tag"): word("tag value")})
+        photo = {"Bytes": self.photo("person_a_1")}
+        told = one.index_faces(**here, Image=photo, ExternalImageId=word("external image id"))
+        face_ids = [made["Face"]["FaceId"] for made in told["FaceRecords"]]
+        user = here | {"UserId": word("user id")}
+        one.create_user(**user)
+        assert one.associate_faces(**user, FaceIds=face_ids)["UserStatus"] == "ACTIVE"
+        probe = {"Bytes": self.photo("person_a_2")}
+        assert one.search_users_by_image(**here, Image=probe)["UserMatches"]
+        assert one.search_users(**here, FaceId=face_ids[0])["UserMatches"]
+        assert one.search_faces_by_image(**here, Image=probe)["FaceMatches"]
+        assert one.list_faces(**user)["Faces"]
+        assert one.list_users(**here)["Users"]
+        for call, members in (
+            (one.create_user, user),
+            (one.delete_user, here | {"UserId": word("user id")}),
+            (one.list_faces, here | {"UserId": word("user id")}),
+            (one.search_users, here | {"UserId": word("user id")}),
+            (one.create_collection, here | {"Tags": {word("tag"): word("tag value")}}),
+            (one.detect_faces, {"Image": {"Bytes": word("contents of a file").encode()}}),
+            (one.detect_faces, {"Image": {"S3Object": {"Bucket": "photos", "Name": word("object key")}}}),
+        ):
+            refused(call, **members)
+            self.asked += 1
+        one.disassociate_faces(**user, FaceIds=face_ids)
+        one.delete_user(**user)
+        one.delete_faces(**here, FaceIds=face_ids)
+        one.delete_collection(**here)
+        self.asked += 14
 
     def wrongly(self) -> None:
         """Every kind of mistake with something recognisable in it."""

@@ -73,12 +73,14 @@ def test_nothing_recognisable_is_in_logs_metrics_events_or_temporary_files(
     walk = Walk(_over_http(stack, token), stack, marks, agency, settle)
     with heard.bus(stack) as events:
         walk.well()
+        walk.by_rekognition()
         walk.wrongly()
         published = eventually(lambda: events() if b"BookingErased" in events() else None)
     said = heard.logs(stack) | heard.files(Path(stack.environment["TMPDIR"]))
     said |= {"metrics": heard.metrics(stack), "events": published}
     assert b"PhotoEnrolled" in published
     assert b'"kind":"enrolled"' in said["logs/candid-embed.log"]
+    assert b'"operation":"AssociateFaces"' in said["logs/candid-rekognition.log"]
     assert marks.found(said["logs/candid-embed.log"] + officer.encode()) == ["officer"], "what is there is found"
     assert leaks(marks, said) == {}
     assert in_tables(marks, stack) == []
