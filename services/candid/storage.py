@@ -20,6 +20,7 @@ MAX_UPLOAD_BYTES: Final = 15 * 1024 * 1024
 """Of one photo or probe, as Rekognition takes from S3."""
 UPLOAD_LINK_SECONDS: Final = 900
 VIEW_LINK_SECONDS: Final = 300
+_TOO_LARGE: Final = f"The photo has more than {MAX_UPLOAD_BYTES // 2**20} MB. Send a smaller one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def read_current(bucket: str, key: str) -> StoredObject | None:
             raise
         if answer["ContentLength"] > MAX_UPLOAD_BYTES:
             answer["Body"].close()
-            raise ImageTooLarge(f"The photo has more than {MAX_UPLOAD_BYTES // 2**20} MB. Send a smaller one.")
+            raise ImageTooLarge(_TOO_LARGE)
         return StoredObject(
             data=answer["Body"].read(),
             version_id=answer.get("VersionId"),
@@ -93,6 +94,25 @@ def read_current(bucket: str, key: str) -> StoredObject | None:
             metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
             stored_at=answer["LastModified"],
         )
+
+
+def read_foreign(bucket: str, key: str, version_id: str | None = None, *, most: int = MAX_UPLOAD_BYTES) -> bytes | None:
+    """An object of a bucket that is not Candid's; None where it is not there or may not be read. Raises ``ImageTooLarge`` before
+    reading one of more than ``most`` bytes."""
+    version = {"VersionId": version_id} if version_id else {}
+    with dependency("the photo store"):
+        try:
+            answer = aws.s3().get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
+        except ClientError as error:
+            # AWS has many words for it: the key, the version, the bucket, the right or the object's restored copy is not there.
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status in {301, 403, 404, 405} or error_code(error) in {"InvalidArgument", "InvalidBucketName"}:
+                return None
+            raise
+        if answer["ContentLength"] > most:
+            answer["Body"].close()
+            raise ImageTooLarge(_TOO_LARGE)
+        return answer["Body"].read()
 
 
 def read_metadata(bucket: str, key: str) -> dict[str, str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from candid.gallery.booking import Booking, Photo
 from candid.gallery.intake import Expected
+from candid.gallery.places import Place
 from candid.gallery.sharing import Share
 from candid.http.answers import present, upload
 from candid.tables import timestamp
@@ -61,6 +62,17 @@ def share(told: Share) -> dict[str, Any]:
         granted_by=told.granted_by,
         revoked_at=timestamp(told.revoked_at) if told.revoked_at else None,
         revoked_by=told.revoked_by,
+    )
+
+
+def place(told: Place) -> dict[str, Any]:
+    """A place."""
+    return present(
+        place_id=told.place_id,
+        bucket=told.bucket,
+        prefix=told.prefix,
+        registered_at=timestamp(told.registered_at),
+        registered_by=told.registered_by,
     )
 
 

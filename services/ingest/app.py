@@ -21,6 +21,7 @@ from candid.gallery.booking import BookingState
 from candid.gallery.catalog import NO_SUCH_BOOKING, Catalog
 from candid.gallery.collections import Collections
 from candid.gallery.intake import DEFAULT_COLLECTION, Intake
+from candid.gallery.places import NO_SUCH_PLACE, Places
 from candid.gallery.sharing import NO_SUCH_SHARE, Sharing
 from candid.http import cursors, problem
 from candid.http.answers import present
@@ -36,6 +37,7 @@ from ingest.requests import (
     ListQuery,
     OfAgency,
     PhotoRequest,
+    PlaceRequest,
     ShareQuery,
     ShareRequest,
 )
@@ -50,6 +52,7 @@ class Work:
 
     intake: Intake
     sharing: Sharing
+    places: Places
 
 
 @cache
@@ -59,6 +62,7 @@ def work() -> Work:
     return Work(
         Intake(Catalog(told.gallery_table), Collections(told.gallery_table), told.photos_bucket),
         Sharing(told.gallery_table),
+        Places(told.gallery_table),
     )
 
 
@@ -227,6 +231,28 @@ def revoke_share(share_id: str) -> Answer:
     """Take a share back."""
     who = edge.principal(Permission.SHARE)
     return edge.json(HTTPStatus.OK, answers.share(work().sharing.revoke(who, identifier(share_id, NO_SUCH_SHARE))))
+
+
+@edge.api.post("/v1/places")
+def create_place() -> Answer:
+    """Let the agency's Rekognition calls read images in a place."""
+    who = edge.principal(Permission.PLACES)
+    asked = parse_json(edge.api.current_event, PlaceRequest)
+    return edge.json(HTTPStatus.CREATED, answers.place(work().places.register(who, asked.bucket, asked.prefix)))
+
+
+@edge.api.get("/v1/places")
+def list_places() -> Answer:
+    """The agency's places."""
+    who = edge.principal(Permission.PLACES)
+    return edge.json(HTTPStatus.OK, {"places": [answers.place(one) for one in work().places.list(who.agency)]})
+
+
+@edge.api.delete("/v1/places/<place_id>")
+def delete_place(place_id: str) -> Answer:
+    """Read nothing there any more."""
+    who = edge.principal(Permission.PLACES)
+    return edge.json(HTTPStatus.OK, answers.place(work().places.withdraw(who, identifier(place_id, NO_SUCH_PLACE))))
 
 
 @edge.tracer.capture_lambda_handler(capture_response=False, capture_error=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.forms import of_form
 from candid.gallery.booking import MAX_PHOTOS, Disposition, View
@@ -81,6 +81,21 @@ class ShareRequest(_Request):
     def to_domain(self) -> NewShare:
         """As the rules have it."""
         return NewShare(self.collection, self.reader, self.legal_basis)
+
+
+class PlaceRequest(_Request):
+    """Where the agency's Rekognition calls may read images."""
+
+    bucket: Annotated[
+        str,
+        of_form(
+            "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+            "a bucket's name: 3 to 63 of a-z, 0-9 and hyphens, with no hyphen at either end and no dot",
+        ),
+    ]
+    prefix: Annotated[
+        str, StringConstraints(max_length=512), of_form(r"|[\x20-\x7e]+/", "empty, or ASCII with a / at its end")
+    ] = ""
 
 
 class ShareQuery(_Request):

@@ -35,6 +35,7 @@ from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
 from candid.gallery.images import Images
 from candid.gallery.indexes import open_indexes
+from candid.gallery.places import Places
 from candid.gallery.sharing import Sharing
 from candid.gallery.users import Users
 from candid.http.reporting import report, searched
@@ -78,10 +79,20 @@ def wired() -> Wired:
         Sharing(told.gallery_table),
     )
     images = Images(catalog, collections, told.photos_bucket)
+    places = Places(told.gallery_table, frozenset({told.photos_bucket, told.probes_bucket}))
     return Wired(
         CredentialIssuer(cases, policy(), told.credentials_key_id),
         Limits(settings.read(settings.LimitSettings, os.environ)),
-        Work(indexes, policy(), catalog, collections, images, searches, Users(told.gallery_table)),
+        Work(
+            indexes,
+            policy(),
+            catalog,
+            collections,
+            images,
+            searches,
+            Users(told.gallery_table),
+            places,
+        ),
         told.aws_region,
     )
 

@@ -20,6 +20,7 @@ from awscli.clidriver import create_clidriver
 from infra.local import places
 from infra.local.rekognition_front import Front
 
+from candid.access.principal import Role
 from candid.rekognition import operations
 from tests.e2e.stack import Stack, free_ports, portrait
 from tests.e2e.test_operating import agrees
@@ -173,6 +174,28 @@ def test_users_are_made_searched_and_deleted_one_call_right_after_the_other(stac
     agrees(stack)
     one.delete_collection(CollectionId=name)
     agrees(stack)
+
+
+def test_a_larger_image_is_read_from_the_agencys_own_bucket(stack: Stack) -> None:
+    one, s3 = stock(credentials(stack)), stack.aws("s3")
+    bucket = f"lakeside-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    photo = portrait("person_a_1.jpg")
+    s3.put_object(Bucket=bucket, Key="booking/a.jpg", Body=photo + b"\0" * (15 * 2**20 - len(photo)))
+    image = {"S3Object": {"Bucket": bucket, "Name": "booking/a.jpg"}}
+    assert refused(one.detect_faces, Image=image)[0] == "InvalidS3ObjectException"
+    api = stack.api(AGENCY, Role.ADMIN)
+    place = api.create_place(bucket, "booking/")
+    assert refused(one.detect_faces, Image=image)[0] == "InvalidS3ObjectException"
+    s3.put_object(Bucket=bucket, Key="booking/candid-agency.txt", Body=f"{AGENCY}\n".encode())
+    assert len(one.detect_faces(Image=image)["FaceDetails"]) == 1
+    name = f"s3-{uuid.uuid4().hex[:8]}"
+    one.create_collection(CollectionId=name)
+    (face,) = one.index_faces(CollectionId=name, Image=image)["FaceRecords"]
+    assert one.list_faces(CollectionId=name)["Faces"] == [face["Face"]]
+    one.delete_collection(CollectionId=name)
+    api.delete_place(place.place_id)
+    assert refused(one.detect_faces, Image=image)[0] == "InvalidS3ObjectException"
 
 
 def test_the_largest_image_that_fits_is_taken_and_a_larger_one_is_told_so(stack: Stack) -> None:

@@ -73,6 +73,7 @@ class World:
             "changeBooking": {"disposition": "acquitted", "subject_id": "S-2", "booked_at": "2026-03-01T10:00:00Z"},
             "addPhoto": {"content_type": "image/jpeg", "view": "frontal"},
             "createShare": {"collection": "bookings", "reader": "lane-county", "legal_basis": "ORS 190.010"},
+            "createPlace": {"bucket": "lakeside-photos", "prefix": "booking/"},
             "openCase": {"number": "1", "purpose": "criminal_investigation", "legal_basis": "ORS 133.000"},
             "createCaseCredentials": {"probe_source": "surveillance_still", "duration_seconds": 900},
             "createRecordsCredentials": {"duration_seconds": 900},
@@ -108,7 +109,7 @@ def invocations(draw: st.DrawFn, bodies: dict[str, Any], made: dict[str, str]) -
     operation = draw(st.sampled_from(OPERATIONS))
     method, route = operation.method, operation.path
     path = route
-    for name in ("booking_id", "case_id", "search_id", "share_id"):
+    for name in ("booking_id", "case_id", "search_id", "share_id", "place_id"):
         if f"{{{name}}}" in route:
             value = draw(st.sampled_from([made.get(name, "x")] * 20 + IDS) | st.text(max_size=40))
             path = path.replace(f"{{{name}}}", value)

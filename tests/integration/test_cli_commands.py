@@ -84,6 +84,22 @@ def test_a_collection_is_shared_listed_and_taken_back(world: World, tmp_path: Pa
     assert (unknown.code, "no such share" in unknown.err) == (1, True)
 
 
+def test_a_place_is_added_listed_and_removed(world: World, tmp_path: Path) -> None:
+    assert "registered no place" in candid("place", "list", *AGENCY, cwd=tmp_path).out
+    added = candid("place", "add", "s3://lakeside-photos/booking/", *AGENCY, cwd=tmp_path)
+    assert "s3://lakeside-photos/booking/candid-agency.txt holds your agency's name" in " ".join(added.out.split())
+    [place] = candid("place", "list", *AGENCY, "--json", cwd=tmp_path).json["places"]
+    assert (place["bucket"], place["prefix"]) == ("lakeside-photos", "booking/")
+    assert candid("place", "add", "s3://lakeside-photos", *AGENCY, "--json", cwd=tmp_path).json["prefix"] == ""
+    removed = candid("place", "remove", place["place_id"], *AGENCY, cwd=tmp_path)
+    assert "Nothing is read from s3://lakeside-photos/booking/ any more" in removed.out
+    unknown = candid("place", "remove", place["place_id"], *AGENCY, cwd=tmp_path)
+    assert (unknown.code, "no such place" in unknown.err) == (1, True)
+    for wrong in ("lakeside-photos/booking/", "https://lakeside-photos/", "s3:///booking/", "s3://a/b/?c"):
+        refused = candid("place", "add", wrong, *AGENCY, cwd=tmp_path)
+        assert (refused.code, "s3://BUCKET/PREFIX/" in refused.err) == (2, True)
+
+
 def test_all_options_of_a_search_reach_the_server(world: World, tmp_path: Path) -> None:
     candid(*OPEN, cwd=tmp_path)
     more = ["--fmr", "0.001", "--max", "5", "--face", "1", "--collection", "cold", "--all-photos"]

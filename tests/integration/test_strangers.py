@@ -44,6 +44,9 @@ TABLE: Final[dict[str, tuple[int, frozenset[Role]]]] = {
     "createShare": (201, frozenset({ADMIN})),
     "revokeShare": (200, frozenset({ADMIN})),
     "listShares": (200, READERS | {ADMIN}),
+    "createPlace": (201, frozenset({ADMIN})),
+    "listPlaces": (200, frozenset({ADMIN})),
+    "deletePlace": (200, frozenset({ADMIN})),
     "listBookings": (200, ALL),
     "getBooking": (200, ALL),
     "openCase": (201, CASEWORKERS),
@@ -69,6 +72,7 @@ NAMING: Final = {
     "addPhoto": "booking_id",
     "getBooking": "booking_id",
     "revokeShare": "share_id",
+    "deletePlace": "place_id",
     "closeCase": "case_id",
     "createCaseCredentials": "case_id",
     "revokeCaseCredentials": "case_id",
@@ -103,6 +107,13 @@ class County:
         assert answer.status == 201, answer
         return str(answer.body["share_id"])
 
+    def place(self) -> str:
+        """One that no other test withdraws."""
+        administrator = Caller(ingest_app.handler, AGENCY, "chief", "admin")
+        answer = administrator("POST", "/v1/places", {"bucket": "lakeside-photos", "prefix": f"{uuid.uuid4()}/"})
+        assert answer.status == 201, answer
+        return str(answer.body["place_id"])
+
     def things(self, operation: str) -> dict[str, str]:
         """What the operation names, in being and of this agency; what it changes is made for it."""
         named = {"case_id": self.case_id, "search_id": self.search_id}
@@ -110,6 +121,8 @@ class County:
             named["booking_id"] = self.booking()
         if operation == "revokeShare":
             named["share_id"] = self.share()
+        if operation == "deletePlace":
+            named["place_id"] = self.place()
         if operation in {"closeCase", "revokeCaseCredentials"}:
             named["case_id"] = self.gallery.case(f"CR-{next(self.numbers)}-{uuid.uuid4()}")
         return named
@@ -129,6 +142,7 @@ class County:
                 "reader": f"agency-{uuid.uuid4().hex[:8]}",
                 "legal_basis": "ORS 190.010",
             },
+            "createPlace": {"bucket": "lakeside-photos", "prefix": f"{uuid.uuid4()}/"},
             "openCase": case,
             "createCaseCredentials": {"probe_source": "surveillance_still"},
             "createRecordsCredentials": {},

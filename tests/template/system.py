@@ -96,8 +96,15 @@ def function(name: str) -> dict[str, Any]:
 
 
 def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """A policy document's statements."""
-    found: list[dict[str, Any]] = policy["Statement"]
+    """A policy document's statements, those under a condition too."""
+    found: list[dict[str, Any]] = []
+    for statement in policy["Statement"]:
+        if "Fn::If" not in statement:
+            found.append(statement)
+            continue
+        _, one, otherwise = statement["Fn::If"]
+        assert otherwise == {"Ref": "AWS::NoValue"}
+        found.append(one)
     return found
 
 

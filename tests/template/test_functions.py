@@ -116,6 +116,8 @@ MAY = {
         "GalleryTable/index/by-agency": {"dynamodb:Query"},
         "PhotosBucket/*": {"s3:PutObject"},
         "ProbesBucket/*": {"s3:PutObject"},
+        "ImageObjects": {"s3:GetObject", "s3:GetObjectVersion"},
+        "ImageKeys via s3": {"kms:Decrypt"},
         "CredentialsKey": {"kms:GenerateMac"},
         "StoreKey via dynamodb": TABLE_KEY,
         "StoreKey via s3": {"kms:GenerateDataKey"},

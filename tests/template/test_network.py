@@ -27,7 +27,11 @@ SUBNETS = [
     {"Fn::If": ["CreatesSubnetC", {"Ref": "SubnetC"}, {"Ref": "AWS::NoValue"}]},
 ]
 ENDPOINTS = {
-    "S3Endpoint": ("s3", "Gateway", {"PhotosBucket/*", "ProbesBucket/*", "PhotosBucket", "ProbesBucket"}),
+    "S3Endpoint": (
+        "s3",
+        "Gateway",
+        {"PhotosBucket/*", "ProbesBucket/*", "PhotosBucket", "ProbesBucket", "ImageObjects"},
+    ),
     "TablesEndpoint": (
         "dynamodb",
         "Gateway",

@@ -178,6 +178,8 @@ def test_parameters_and_outputs_are_those_that_others_count_on() -> None:
     defaults = {name: parameter["Default"] for name, parameter in parameters.items() if name not in required}
     assert defaults == {
         "Architecture": "arm64",
+        "ImageObjects": "",
+        "ImageKeys": "",
         "OpenSearchEndpoint": "",
         "OpenSearchPrefix": "",
         "OpenSearchAuth": "",

@@ -37,6 +37,7 @@ class Permission(enum.Enum):
     EXAMINE = "compare or detect faces"
     SHARE = "share collections with other agencies"
     READ_SHARES = "see which collections are shared"
+    PLACES = "say where images are read from"
 
 
 _MAY: Mapping[Role, frozenset[Permission]] = {
@@ -78,7 +79,13 @@ _MAY: Mapping[Role, frozenset[Permission]] = {
     ),
     # An administrator runs the system and its gallery, and has no business in anybody's case.
     Role.ADMIN: frozenset(
-        {Permission.WRITE_BOOKINGS, Permission.READ_BOOKINGS, Permission.SHARE, Permission.READ_SHARES}
+        {
+            Permission.WRITE_BOOKINGS,
+            Permission.READ_BOOKINGS,
+            Permission.SHARE,
+            Permission.READ_SHARES,
+            Permission.PLACES,
+        }
     ),
 }
 

@@ -158,6 +158,22 @@ class SharePage(Page):
     shares: tuple[Share, ...]
 
 
+class Place(Answer):
+    """Where the agency's Rekognition calls may read images."""
+
+    place_id: str
+    bucket: str
+    prefix: str
+    registered_at: AwareDatetime
+    registered_by: str
+
+
+class Places(Answer):
+    """All of an agency's."""
+
+    places: tuple[Place, ...]
+
+
 class ProbeUpload(Answer):
     """A probe's id and the link to upload it by."""
 

@@ -118,6 +118,18 @@ class Api:
         """Take a share back; revoking again is the same."""
         return self._ask(answers.Share, "POST", f"/v1/shares/{_part(share_id)}/revoke")
 
+    def create_place(self, bucket: str, prefix: str) -> answers.Place:
+        """Let the agency's Rekognition calls read images there."""
+        return self._ask(answers.Place, "POST", "/v1/places", {"bucket": bucket, "prefix": prefix}, once=True)
+
+    def places(self) -> tuple[answers.Place, ...]:
+        """The agency's places."""
+        return self._ask(answers.Places, "GET", "/v1/places").places
+
+    def delete_place(self, place_id: str) -> answers.Place:
+        """Read nothing there any more."""
+        return self._ask(answers.Place, "DELETE", f"/v1/places/{_part(place_id)}")
+
     def probe_link(self, content_type: str) -> answers.ProbeUpload:
         """A link for a probe that is too large for a request."""
         return self._ask(answers.ProbeUpload, "POST", "/v1/probes", {"content_type": content_type})

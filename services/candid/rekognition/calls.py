@@ -22,6 +22,7 @@ from candid.gallery.images import Images
 from candid.gallery.index import Partition
 from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Stopwatch
+from candid.gallery.places import Places
 from candid.gallery.users import Users
 from candid.rekognition.errors import Refused
 
@@ -40,6 +41,7 @@ class Work:
     images: Images
     searches: Searches
     users: Users
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)

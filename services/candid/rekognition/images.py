@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from candid import storage
 from candid.errors import ImageFormatUnsupported, InvalidRequest
 from candid.faces import image as images
 from candid.faces.image import Pixels
+from candid.gallery.places import MARKER, says_so
 from candid.rekognition.calls import Call
 from candid.rekognition.errors import UnreadableObject
 
@@ -25,10 +28,29 @@ def image_bytes(call: Call, member: str) -> bytes:
     if len(image.keys() & {"Bytes", "S3Object"}) != 1:
         raise InvalidRequest(f"{member} must have Bytes or S3Object, and not both. Send one of them.")
     if "S3Object" in image:
-        raise UnreadableObject(
-            f"{member}.S3Object lies nowhere that your agency has registered. Send the image as Bytes."
-        )
+        return _object(call, member, image["S3Object"])
     data: bytes = image["Bytes"]
+    return data
+
+
+def _object(call: Call, member: str, named: Mapping[str, str]) -> bytes:
+    """What lies where the caller's agency has registered a place that says that it is the agency's."""
+    if not named.keys() >= {"Bucket", "Name"}:
+        raise InvalidRequest(f"{member}.S3Object must have Bucket and Name. Send both.")
+    place = call.work.places.holding(call.agency, named["Bucket"], named["Name"])
+    if place is None:
+        raise UnreadableObject(
+            f"{member}.S3Object lies nowhere that your agency has registered. Register the place (POST /v1/places), or send the "
+            "image as Bytes."
+        )
+    if not says_so(place):
+        raise UnreadableObject(
+            f"{member}.S3Object lies in a place that does not say that it is your agency's, or that Candid may not read. Put an "
+            f"object {MARKER} with your agency's name there, at the beginning of the prefix."
+        )
+    data = storage.read_foreign(named["Bucket"], named["Name"], named.get("Version"))
+    if data is None:
+        raise UnreadableObject(f"{member}.S3Object is not there, or may not be read. Check its name and its version.")
     return data
 
 

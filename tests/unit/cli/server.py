@@ -28,6 +28,7 @@ import jwt
 from candid.access.keys import LocalKeys
 from candid.casework.cases import NO_SUCH_CASE
 from candid.gallery.catalog import NO_SUCH_BOOKING
+from candid.gallery.places import NO_SUCH_PLACE
 from candid.gallery.sharing import NO_SUCH_SHARE
 from tests.contract.openapi import validator
 
@@ -62,6 +63,7 @@ class World:
     numbers: dict[tuple[str, str, str], str] = field(default_factory=dict)
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     shares: dict[str, dict[str, Any]] = field(default_factory=dict)
+    places: dict[str, dict[str, Any]] = field(default_factory=dict)
     searches: list[dict[str, Any]] = field(default_factory=list)
     credentials: list[dict[str, Any]] = field(default_factory=list)
     probes: dict[str, int] = field(default_factory=dict)
@@ -141,6 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
+    def do_DELETE(self) -> None:
+        self._serve()
+
     def do_POST(self) -> None:
         self._serve()
 
@@ -217,6 +222,19 @@ class _Handler(BaseHTTPRequestHandler):
                 ended = {"state": "revoked", "revoked_at": "2026-03-02T09:00:00Z", "revoked_by": "chief"}
                 world.shares[share_id].update(ended)
                 return 200, world.shares[share_id], "Share"
+            case ["POST", "places"]:
+                place = {"prefix": "", **_checked(body, "PlaceRequest"), "place_id": str(uuid.uuid4())}
+                world.places[place["place_id"]] = place | {
+                    "registered_at": "2026-03-01T08:00:00Z",
+                    "registered_by": "chief",
+                }
+                return 201, world.places[place["place_id"]], "Place"
+            case ["GET", "places"]:
+                return 200, {"places": list(world.places.values())}, "Places"
+            case ["DELETE", "places", place_id]:
+                if place_id not in world.places:
+                    raise Refusal(404, NO_SUCH_PLACE)
+                return 200, world.places.pop(place_id), "Place"
             case ["POST", "probes"]:
                 _checked(body, "ProbeRequest")
                 probe_id = str(uuid.uuid4())
