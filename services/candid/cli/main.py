@@ -21,6 +21,7 @@ from candid.cli.commands import (
     doctor,
     import_,
     index,
+    migrate,
     place,
     redrive,
     search,
@@ -73,6 +74,7 @@ app.command("credentials", short_help="Credentials for a Rekognition client that
 app.command("doctor", short_help="What is missing on this machine")(doctor.command)
 app.add_typer(case.app, name="case", short_help="Open, show, list and close cases")
 app.add_typer(share.app, name="share", short_help="For administrators: let other agencies read a collection")
+app.add_typer(migrate.app, name="migrate", short_help="Leave Amazon Rekognition, and take the gallery along")
 app.add_typer(place.app, name="place", short_help="For administrators: say where Rekognition calls may read images")
 app.add_typer(index.app, name="index", short_help="For operators: make, fill, verify and purge the index")
 app.add_typer(redrive.app, name="redrive", short_help="For operators: what failed for good, and the way back")

@@ -1,0 +1,144 @@
+"""Leaving Rekognition by the command line: the collection that is left stands behind Candid's own Rekognition API, which lists as
+Amazon's does; the photos lie in the local AWS's S3."""
+
+from __future__ import annotations
+
+import csv
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import Stack, portrait
+from tests.e2e.test_rekognition import credentials
+from tests.rekognition import stock
+from tests.unit.cli.running import Ran, candid
+
+NAMES = ("person_a_1", "person_b_1", "impostor_1")
+
+
+class County:
+    """A collection with its photos, and the command that leaves it."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder = stack, folder
+        self.theirs = stock(told := credentials(stack))
+        self.name = f"county-{uuid.uuid4().hex[:8]}"
+        self.bucket = f"mugshots-{uuid.uuid4().hex[:8]}"
+        self.s3 = stack.aws("s3")
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.theirs.create_collection(CollectionId=self.name)
+        config = folder / "config"
+        config.write_text(
+            f"[profile county]\nregion = us-east-1\naws_access_key_id = {told['AccessKeyId']}\n"
+            f"aws_secret_access_key = {told['SecretAccessKey']}\naws_session_token = {told['SessionToken']}\n"
+            f"services = county\n[services county]\nrekognition =\n  endpoint_url = {told['endpoint']}\n"
+            f"s3 =\n  endpoint_url = {stack.told['aws_endpoint_url']}\n"
+        )
+        self.environment = {
+            "CANDID_HOME": stack.environment["CANDID_HOME"],
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
+        }
+
+    def index(self, name: str, external: str | None) -> None:
+        more = {"ExternalImageId": external} if external else {}
+        self.theirs.index_faces(CollectionId=self.name, Image={"Bytes": portrait(f"{name}.jpg")}, **more)
+
+    def keep(self, key: str, data: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def migrate(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ran:
+        return candid(
+            *("migrate", "rekognition", "--collection", self.name, "--source-profile", "county"),
+            *("--agency", "ridgeport-so", *arguments),
+            cwd=self.folder,
+            env=self.environment | dict(env or {}),
+        )
+
+    def photos(self) -> tuple[str, str]:
+        return "--photos", f"s3://{self.bucket}/2026/{{external_image_id}}.jpg"
+
+    def ours(self, collection: str) -> list[dict[str, Any]]:
+        """What Candid's collection of the other agency holds."""
+        api = self.stack.api("ridgeport-so")
+        one = stock(api.records_credentials(900).as_json())
+        return sorted(one.list_faces(CollectionId=collection)["Faces"], key=lambda face: str(face["ExternalImageId"]))
+
+
+@pytest.fixture
+def county(stack: Stack, tmp_path: Path) -> County:
+    return County(stack, tmp_path)
+
+
+def test_a_collection_is_enrolled_anew_from_its_photos_and_a_second_run_has_nothing_to_do(county: County) -> None:
+    for name in NAMES:
+        county.index(name, name)
+        county.keep(f"2026/{name}.jpg", portrait(f"{name}.jpg"))
+    listed = county.migrate("--json")
+    assert (listed.code, listed.json["photos"], listed.json["faces"]) == (0, 3, 3)
+    ran = county.migrate(*county.photos(), "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["enrolled"], ran.json["faces_enrolled"], ran.json["left"]) == (3, 3, [])
+    assert [face["ExternalImageId"] for face in county.ours(county.name)] == sorted(NAMES)
+    again = county.migrate(*county.photos())
+    assert again.code == 0
+    assert "There already" in again.out
+    assert len(county.ours(county.name)) == 3
+
+
+def test_what_can_not_be_taken_along_is_told_photo_by_photo(county: County) -> None:
+    for name, external in zip(NAMES, ("there", "no-photo", "no-face"), strict=True):
+        county.index(name, external)
+    county.index("person_b_2", None)
+    county.index("person_a_2", "there")
+    county.keep("2026/there.jpg", portrait("person_a_1.jpg"))
+    county.keep("2026/no-face.jpg", b"no photo")
+    left = county.folder / "left.csv"
+    ran = county.migrate(*county.photos(), "--to", f"{county.name}-2", "--left", str(left))
+    assert ran.code == 1
+    for said in (
+        "5 faces of 3 photos",
+        "1 face without one",
+        "1 ExternalImageId with several images",
+        "Left: NO_PHOTO",
+        "Left: InvalidImageFormatException",
+    ):
+        assert said in ran.out, ran.out
+    rows = {row["external_image_id"]: row["reason"] for row in csv.DictReader(left.open())}
+    assert rows == {"no-photo": "NO_PHOTO", "no-face": "InvalidImageFormatException"}
+    assert [face["ExternalImageId"] for face in county.ours(f"{county.name}-2")] == ["there"]
+
+
+def test_wrong_use_is_told_and_nothing_is_done(county: County) -> None:
+    for wrong in ("s3://bucket/key.jpg", "bucket/{external_image_id}", "s3:///{external_image_id}"):
+        ran = county.migrate("--photos", wrong)
+        assert (ran.code, "s3://BUCKET/KEY" in ran.err) == (2, True)
+    ran = candid(
+        *("migrate", "rekognition", "--collection", "none", "--source-profile", "county", "--agency", "ridgeport-so"),
+        cwd=county.folder,
+        env=county.environment,
+    )
+    assert (ran.code, "There is no collection none there" in ran.err) == (1, True)
+    ran = candid(
+        *("migrate", "rekognition", "--collection", "none", "--source-profile", "nobody", "--agency", "ridgeport-so"),
+        cwd=county.folder,
+        env=county.environment,
+    )
+    assert (ran.code, "Check --source-profile" in ran.err) == (1, True), ran.err
+    told = credentials(county.stack)
+    ran = candid(
+        *("migrate", "rekognition", "--collection", county.name, "--agency", "ridgeport-so"),
+        cwd=county.folder,
+        env=county.environment
+        | {
+            "AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"],
+            "AWS_ACCESS_KEY_ID": told["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": told["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": told["SessionToken"],
+            "AWS_REGION": "us-east-1",
+        },
+    )
+    assert (ran.code, "names Candid itself" in ran.err) == (1, True)
