@@ -1,14 +1,18 @@
 """Clients of AWS's stores, with time-outs that fit a function, and one way to tell "try again" from "you asked wrongly".
 
-Not here: what is stored. The endpoint (AWS, or a local AWS) comes from ``AWS_ENDPOINT_URL``, as in every AWS SDK.
+No call begins that could outlast the invocation (``within``): a store that hangs would otherwise take the function's whole
+time, and whoever asked would get no answer but the gateway's. Not here: what is stored. The endpoint (AWS, or a local AWS)
+comes from ``AWS_ENDPOINT_URL``, as in every AWS SDK.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -23,17 +27,27 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sqs.client import SQSClient
 
+_CONNECT_SECONDS: Final = 2
+_READ_SECONDS: Final = 8
+_SPARE_SECONDS: Final = 0.5
+"""In which an answer is made of what did not come."""
+_end: ContextVar[float | None] = ContextVar("end", default=None)
+
+T = TypeVar("T")
+
 # SigV4 is said aloud, because boto3 falls back to SigV2 for presigned links against endpoints that it does not know.
 _CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=8,
+    connect_timeout=_CONNECT_SECONDS,
+    read_timeout=_READ_SECONDS,
     retries={"mode": "standard", "max_attempts": 3},
     signature_version="s3v4",
     # Links name the Region's own host: the global one redirects for a new bucket, and a redirect breaks the signature. (An
     # endpoint that is an IP address, as on a laptop, keeps the bucket in the path.)
     s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
 )
-_PLAIN = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 3})
+_PLAIN = Config(
+    connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"mode": "standard", "max_attempts": 3}
+)
 
 _TRANSIENT = frozenset(
     {
@@ -59,31 +73,55 @@ _TRANSIENT = frozenset(
 @cache
 def s3() -> S3Client:
     """The process's S3 client; presigns with SigV4."""
-    return boto3.client("s3", config=_CONFIG)
+    return _in_time(boto3.client("s3", config=_CONFIG))
 
 
 @cache
 def dynamodb() -> DynamoDBClient:
     """The process's DynamoDB client."""
-    return boto3.client("dynamodb", config=_PLAIN)
+    return _in_time(boto3.client("dynamodb", config=_PLAIN))
 
 
 @cache
 def eventbridge() -> EventBridgeClient:
     """The process's EventBridge client."""
-    return boto3.client("events", config=_PLAIN)
+    return _in_time(boto3.client("events", config=_PLAIN))
 
 
 @cache
 def kms() -> KMSClient:
     """The process's KMS client."""
-    return boto3.client("kms", config=_PLAIN)
+    return _in_time(boto3.client("kms", config=_PLAIN))
 
 
 @cache
 def sqs() -> SQSClient:
     """The process's SQS client."""
-    return boto3.client("sqs", config=_PLAIN)
+    return _in_time(boto3.client("sqs", config=_PLAIN))
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """For the length of a ``with``, an invocation that has so many seconds left: no attempt at a call begins that could last
+    longer than that, but ``DependencyUnavailable`` is raised."""
+    before = _end.set(time.monotonic() + seconds - _SPARE_SECONDS)
+    try:
+        yield
+    finally:
+        _end.reset(before)
+
+
+def _in_time(client: T) -> T:
+    told: Any = client
+    # Before each attempt, those again too.
+    told.meta.events.register("before-send", _expect_time)
+    return client
+
+
+def _expect_time(**_: Any) -> None:
+    end = _end.get()
+    if end is not None and time.monotonic() + _CONNECT_SECONDS + _READ_SECONDS > end:
+        raise DependencyUnavailable("Candid's stores answer too slowly now. Try again in a minute.")
 
 
 def error_code(error: ClientError) -> str:

@@ -189,6 +189,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     processor = BatchProcessor(
         event_type=EventType.DynamoDBStreams if from_stream else EventType.SQS, raise_on_entire_batch_failure=False
     )
-    return process_partial_response(
-        event=event, record_handler=on_change if from_stream else on_message, processor=processor, context=context
-    )
+    with aws.within(context.get_remaining_time_in_millis() / 1000):
+        return process_partial_response(
+            event=event, record_handler=on_change if from_stream else on_message, processor=processor, context=context
+        )

@@ -19,7 +19,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.model import OperationModel
 
-from candid import settings
+from candid import aws, settings
 from candid.access import signatures
 from candid.access.limits import Limits
 from candid.access.signatures import SignedRequest
@@ -103,7 +103,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one call."""
     started = time.perf_counter()
     logger.clear_state()
-    with following(context.aws_request_id):
+    left = context.get_remaining_time_in_millis() / 1000
+    with following(context.aws_request_id), aws.within(left):
         follow((event.get("requestContext") or {}).get("requestId"))
         logger.append_keys(request_id=correlation_id(), invocation_id=context.aws_request_id)
         name, told = _answered(event, _owner(context))

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ class Functions:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
 
-    def invoke(self, name: str, event: Mapping[str, Any], seconds: float = 60) -> Any:
-        """One invocation, which may take so long; what the function answers, or Lambda's shape of a failure."""
+    def invoke(self, name: str, event: Mapping[str, Any], seconds: float | None = None) -> Any:
+        """One invocation, which may take so long (None: as long as the deployed function may); what the function answers, or
+        Lambda's shape of a failure."""
+        if seconds is None:
+            seconds = self._deployed(name).timeout
         if name not in self._workers or not self._workers[name].lives():
             self._workers[name] = Worker(self._environment(name), self._folder / f"{name}.log")
         trace = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=1"
@@ -55,9 +59,12 @@ class Functions:
         while self._workers:
             self._workers.popitem()[1].end()
 
+    @cache  # noqa: B019
+    def _deployed(self, name: str) -> faces_config.FunctionConfig:
+        return faces_config.read(places.read(self._stack.environment).aws_url, f"candid-{name}")
+
     def _environment(self, name: str) -> dict[str, str]:
-        here = places.read(self._stack.environment)
-        config = faces_config.read(here.aws_url, f"candid-{name}")
+        here, config = places.read(self._stack.environment), self._deployed(name)
         own = {
             "PYTHONPATH": f"{self._folder / 'site'}:{faces_config.SERVICES}",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -25,8 +25,9 @@ from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.progress import Progress
 from candid.gallery.search import standing
-from candid.gallery.upkeep.records import at_once, is_held
+from candid.gallery.upkeep.records import is_held
 from candid.gallery.users import User, UserBusy, UserMoved, Users, UserState
+from candid.together import at_once
 
 
 @dataclass(frozen=True, slots=True)

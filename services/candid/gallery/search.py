@@ -8,17 +8,15 @@ it (``casework``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
 
 from candid.gallery.booking import GONE_STATES, Booking, Face, Photo, PhotoState
 from candid.gallery.catalog import Catalog
 from candid.gallery.index import MAX_K, Filter, Neighbour, Partition, Template, VectorIndex
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.thresholds import Threshold
+from candid.together import at_once
 
-_READERS: Final = 8
 _Facts = tuple[Booking, Photo, Face]
 
 
@@ -116,11 +114,8 @@ class GallerySearch:
 
     def _read(self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], _Facts | None]) -> None:
         unread = [neighbour for neighbour in some if _name(neighbour) not in known]
-        if not unread:
-            return
-        with ThreadPoolExecutor(min(_READERS, len(unread))) as readers:
-            for neighbour, facts in zip(unread, readers.map(self._facts, unread), strict=True):
-                known[_name(neighbour)] = facts
+        for neighbour, facts in zip(unread, at_once(self._facts, unread), strict=True):
+            known[_name(neighbour)] = facts
 
     def _facts(self, neighbour: Neighbour) -> _Facts | None:
         booking = self.catalog.get(neighbour.partition.agency, neighbour.booking_id)

@@ -18,8 +18,8 @@ from candid.gallery.index import MAX_K, Neighbour, Partition, Template, VectorIn
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.search import Candidate, Found, standing
 from candid.gallery.thresholds import Threshold
-from candid.gallery.upkeep.records import at_once
 from candid.gallery.users import Users, UserState
+from candid.together import at_once
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from candid import settings
+from candid import aws, settings
 from candid.access.limits import Limits
 from candid.access.principal import Permission, Principal
 from candid.correlation import correlation_id, follow, following
@@ -77,7 +77,8 @@ class Edge:
         """Answer one invocation; every failure is a problem document."""
         started = time.perf_counter()
         self.logger.clear_state()
-        with following(context.aws_request_id):
+        left = context.get_remaining_time_in_millis() / 1000
+        with following(context.aws_request_id), aws.within(left):
             # The gateway's id: the access log has it too, and a refusal as its instance.
             follow((event.get("requestContext") or {}).get("requestId"))
             self.logger.append_keys(request_id=correlation_id(), invocation_id=context.aws_request_id)

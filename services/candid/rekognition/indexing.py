@@ -14,12 +14,12 @@ from candid.gallery.booking import Booking, Face, Indexing, Photo
 from candid.gallery.images import face_ids
 from candid.gallery.index import Label, Partition
 from candid.gallery.search import standing
-from candid.gallery.upkeep.records import at_once
 from candid.rekognition import faces, paging
 from candid.rekognition.calls import Answer, Call, answer_version, until_searches_find
 from candid.rekognition.collections import expect
 from candid.rekognition.images import decoded, image_bytes
 from candid.rekognition.users import expect_user
+from candid.together import at_once
 
 MOST_FACES: Final = 100
 """Of one photo."""

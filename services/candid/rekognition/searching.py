@@ -17,12 +17,12 @@ from candid.faces import scores
 from candid.faces.filters import NONE, look
 from candid.faces.image import Pixels
 from candid.gallery.thresholds import Wanted
-from candid.gallery.upkeep.records import at_once
 from candid.rekognition import faces
 from candid.rekognition.calls import NOTICE, Answer, Call, answer_version
 from candid.rekognition.collections import expect
 from candid.rekognition.images import decoded, image_bytes
 from candid.rekognition.indexing import external_of_booking, users_of
+from candid.together import at_once
 
 SEARCH: Final = "X-Candid-Search-Id"
 EXPECTED: Final = "X-Candid-Expected-False-Candidates"

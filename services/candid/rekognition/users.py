@@ -16,12 +16,12 @@ from candid.errors import NotFound
 from candid.gallery.fusion import fused
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import standing
-from candid.gallery.upkeep.records import at_once
 from candid.gallery.users import MAX_FACES, NO_SUCH_USER, User, UserConflict, UserMoved
 from candid.idempotency import Claim
 from candid.rekognition import paging
 from candid.rekognition.calls import Answer, Call, similarity, until_searches_find
 from candid.rekognition.collections import expect
+from candid.together import at_once
 
 _PAGE: Final = 500
 _THRESHOLD: Final = 75.0

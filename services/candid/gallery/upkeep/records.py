@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
 from uuid import UUID
 
 from candid.gallery.booking import GONE_STATES, Booking, Photo, PhotoState
@@ -17,11 +15,7 @@ from candid.gallery.items import booking_ref
 from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep.pages import partitions_with
 from candid.gallery.users import User, Users, user_ref
-
-_THREADS: Final = 8
-
-T = TypeVar("T")
-A = TypeVar("A")
+from candid.together import at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +58,6 @@ class Records:
     def remind_of(self, user: User) -> None:
         """Let the table's stream bring the user once more."""
         Users(self.catalog.table).remind(user.agency, user.collection, user.user_id)
-
-
-def at_once(work: Callable[[A], T], things: Sequence[A]) -> list[T]:
-    """``work`` on each thing, several at a time; in their order. Raises what the first failure raised."""
-    if len(things) < 2:
-        return [work(one) for one in things]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(work, things))
 
 
 def enrolled(bookings: Iterable[Booking]) -> Iterator[tuple[Booking, Photo]]:

@@ -27,10 +27,11 @@ from candid.gallery.index import Kind, Label, VectorIndex
 from candid.gallery.indexes import Indexes
 from candid.gallery.photos import PhotoKey
 from candid.gallery.strays import Strays
-from candid.gallery.upkeep.records import Records, absent, at_once, enrolled, is_held
+from candid.gallery.upkeep.records import Records, absent, enrolled, is_held
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
 from candid.gallery.users import User
 from candid.tables import now
+from candid.together import at_once
 
 GRACE: Final = timedelta(hours=1)
 """Events may be late by this without anything being wrong."""
