@@ -54,7 +54,8 @@ class Gallery:
         key = PhotoKey(agency, collection, booking.booking_id, expected.photo.photo_id)
         boto3.client("s3").put_object(Bucket=PHOTOS_BUCKET, Key=str(key), Body=portrait(name), ContentType="image/jpeg")
         outcome = wiring.work().enrolment.reconcile_photo(key, time.time() + 60)
-        assert outcome.kind == "enrolled", outcome
+        # Where events are delivered in the background, theirs may have been quicker.
+        assert outcome.kind in {"enrolled", "unchanged"}, outcome
         return booking.booking_id
 
     def case(self, number: str = "2026-CR-1") -> str:

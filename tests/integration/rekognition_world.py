@@ -7,10 +7,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from candid import aws
+from candid.gallery.dissolution import Dissolution
 from candid.gallery.index import Partition
 from casework import app as casework_app
 from embed import wiring
@@ -66,7 +70,9 @@ class World:
 @contextmanager
 def rekognition_world(folder: Path) -> Iterator[World]:
     """An empty gallery for the length of a ``with``."""
-    with gallery(folder) as made:
+    with gallery(folder) as made, pytest.MonkeyPatch.context() as patch:
+        # The table's indexes are behind by nothing here.
+        patch.setattr(wiring, "Dissolution", partial(Dissolution, settle=0.1))
         app.wired.cache_clear()
         ingest_app.work.cache_clear()
         with delivering():

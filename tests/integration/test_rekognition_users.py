@@ -26,6 +26,8 @@ from tests.integration.test_rekognition import side_by_side
 from tests.portraits import portrait
 from tests.rekognition import refused
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN = "00000000-0000-0000-0000-000000000007"
 
 
