@@ -33,6 +33,7 @@ _SPARE_SECONDS: Final = 0.5
 """In which an answer is made of what did not come."""
 _end: ContextVar[float | None] = ContextVar("end", default=None)
 
+_OBJECTS: Final = frozenset({"Key", "Prefix", "VersionId", "CopySource"})
 T = TypeVar("T")
 
 # SigV4 is said aloud, because boto3 falls back to SigV2 for presigned links against endpoints that it does not know.
@@ -72,7 +73,9 @@ _TRANSIENT = frozenset(
 
 @cache
 def s3() -> S3Client:
-    """The process's S3 client; presigns with SigV4."""
+    """The process's S3 client; presigns with SigV4. A trace of a call names no object: in an agency's own bucket a key may be
+    somebody's name."""
+    _leave_keys_out_of_traces()
     return _in_time(boto3.client("s3", config=_CONFIG))
 
 
@@ -111,6 +114,17 @@ def within(seconds: float) -> Iterator[None]:
         _end.reset(before)
 
 
+def _leave_keys_out_of_traces() -> None:
+    try:
+        from aws_xray_sdk.ext.boto_utils import whitelist  # type: ignore[import-untyped]
+    except ImportError:
+        # Where nothing is traced.
+        return
+    for operation in whitelist["services"]["s3"]["operations"].values():
+        names = operation.get("request_parameters", [])
+        operation["request_parameters"] = [name for name in names if name not in _OBJECTS]
+
+
 def _in_time(client: T) -> T:
     told: Any = client
     # Before each attempt, those again too.
@@ -122,6 +136,12 @@ def _expect_time(**_: Any) -> None:
     end = _end.get()
     if end is not None and time.monotonic() + _CONNECT_SECONDS + _READ_SECONDS > end:
         raise DependencyUnavailable("Candid's stores answer too slowly now. Try again in a minute.")
+
+
+def is_transient(error: ClientError) -> bool:
+    """Whether AWS does not answer now, rather than no."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return status >= 500 or error_code(error) in _TRANSIENT
 
 
 def error_code(error: ClientError) -> str:
@@ -138,8 +158,7 @@ def dependency(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if status >= 500 or error_code(error) in _TRANSIENT:
+        if is_transient(error):
             raise DependencyUnavailable(f"Candid can't reach {name} now. Try again in a minute.") from error
         raise
     except BotoCoreError as error:

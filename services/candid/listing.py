@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -91,12 +91,22 @@ class Listing:
         return query
 
 
-def by_name(table: str, listed: str, states: Sequence[str], after: str | None, limit: int) -> list[Item]:
-    """Up to ``limit`` items under ``listed``, in these ``states``, in the order of their names (printable ASCII without a space),
-    from behind ``after``; fewer than ``limit`` are the last. From an index: one that was made a moment ago may be missing. Raises
-    ``DependencyUnavailable``."""
+def by_name(table: str, listed: str, state: str, after: str | None, limit: int) -> list[Item]:
+    """Up to ``limit`` items under ``listed``, in this ``state``, in the order of their names (printable ASCII without a space),
+    from behind ``after``; fewer than ``limit`` are the last. From an index: one that was made a moment ago may be missing.
+    Raises ``DependencyUnavailable``."""
     items: list[Item] = []
-    asked = _named(table, listed, states, after) | {"Limit": limit}
+    asked: dict[str, Any] = {
+        "TableName": table,
+        "IndexName": "by-agency",
+        "KeyConditionExpression": "agency_key = :listed AND listed_at BETWEEN :low AND :high",
+        "FilterExpression": "#state = :state",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": to_item(
+            {":listed": listed, ":low": f"{after} " if after else " ", ":high": LAST, ":state": state}
+        ),
+        "Limit": limit,
+    }
     while len(items) < limit:
         with dependency("its tables"):
             told = aws.dynamodb().query(**asked)
@@ -105,29 +115,3 @@ def by_name(table: str, listed: str, states: Sequence[str], after: str | None, l
             break
         asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
     return items[:limit]
-
-
-def count(table: str, listed: str, states: Sequence[str]) -> int:
-    """How many items ``by_name`` would list in all. Raises ``DependencyUnavailable``."""
-    asked, found = _named(table, listed, states, None) | {"Select": "COUNT"}, 0
-    while True:
-        with dependency("its tables"):
-            told = aws.dynamodb().query(**asked)
-        found += told["Count"]
-        if "LastEvaluatedKey" not in told:
-            return found
-        asked["ExclusiveStartKey"] = told["LastEvaluatedKey"]
-
-
-def _named(table: str, listed: str, states: Sequence[str], after: str | None) -> dict[str, Any]:
-    wanted = {f":state{number}": state for number, state in enumerate(states)}
-    return {
-        "TableName": table,
-        "IndexName": "by-agency",
-        "KeyConditionExpression": "agency_key = :listed AND listed_at BETWEEN :low AND :high",
-        "FilterExpression": f"#state IN ({', '.join(wanted)})",
-        "ExpressionAttributeNames": {"#state": "state"},
-        "ExpressionAttributeValues": to_item(
-            {":listed": listed, ":low": f"{after} " if after else " ", ":high": LAST, **wanted}
-        ),
-    }

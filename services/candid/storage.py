@@ -104,11 +104,10 @@ def read_foreign(bucket: str, key: str, version_id: str | None = None, *, most: 
         try:
             answer = aws.s3().get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
         except ClientError as error:
-            # AWS has many words for it: the key, the version, the bucket, the right or the object's restored copy is not there.
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status in {301, 403, 404, 405} or error_code(error) in {"InvalidArgument", "InvalidBucketName"}:
-                return None
-            raise
+            if aws.is_transient(error):
+                raise
+            # AWS has many words for it: the key, the version, the bucket, the right, its own key or a restored copy is not there.
+            return None
         if answer["ContentLength"] > most:
             answer["Body"].close()
             raise ImageTooLarge(_TOO_LARGE)

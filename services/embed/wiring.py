@@ -73,7 +73,7 @@ def wire(told: EmbedSettings, indexes: Indexes, progress: Progress | None = None
     erasure = Erasure(catalog, progress, strays, indexes, fusion, told.photos_bucket, told.event_bus)
     arrivals = Arrivals(catalog, adoption, erasure, strays, told.photos_bucket)
     enrolment = Enrolment(
-        catalog, progress, arrivals, adoption, strays, indexes, users, told.photos_bucket, told.event_bus
+        catalog, progress, arrivals, adoption, strays, indexes, fusion, told.photos_bucket, told.event_bus
     )
     changes = Changes(catalog, progress, erasure, enrolment, indexes)
     dissolution = Dissolution(collections, catalog, Sharing(told.gallery_table), users)

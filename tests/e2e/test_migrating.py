@@ -4,15 +4,19 @@ Amazon's does; the photos lie in the local AWS's S3."""
 from __future__ import annotations
 
 import csv
+import io
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.e2e.stack import Stack, portrait
 from tests.e2e.test_rekognition import credentials
+from tests.hostile import photos
+from tests.integration.test_rekognition import side_by_side
 from tests.rekognition import stock
 from tests.unit.cli.running import Ran, candid
 
@@ -110,6 +114,27 @@ def test_what_can_not_be_taken_along_is_told_photo_by_photo(county: County) -> N
     rows = {row["external_image_id"]: row["reason"] for row in csv.DictReader(left.open())}
     assert rows == {"no-photo": "NO_PHOTO", "no-face": "InvalidImageFormatException"}
     assert [face["ExternalImageId"] for face in county.ours(f"{county.name}-2")] == ["there"]
+
+
+def test_of_a_photo_of_several_people_those_alone_are_enrolled_whom_the_collection_has(county: County) -> None:
+    group = side_by_side("person_a_1", "impostor_1")
+    told = county.theirs.index_faces(CollectionId=county.name, Image={"Bytes": group}, ExternalImageId="group")
+    first, second = (record["Face"] for record in told["FaceRecords"])
+    county.theirs.delete_faces(CollectionId=county.name, FaceIds=[first["FaceId"]])
+    county.keep("2026/group.jpg", group)
+    ran = county.migrate(*county.photos(), "--json")
+    assert (ran.code, ran.json["enrolled"], ran.json["faces_enrolled"]) == (0, 1, 1), ran.err
+    [ours] = county.ours(county.name)
+    assert ours["BoundingBox"] == second["BoundingBox"]
+    # Another photo under that name is nobody's of them.
+    county.theirs.index_faces(CollectionId=county.name, Image={"Bytes": group}, ExternalImageId="other")
+    people = Image.open(io.BytesIO(group))
+    elsewhere = Image.new("RGB", (people.width, 3 * people.height))
+    elsewhere.paste(people, (0, 2 * people.height))
+    county.keep("2026/other.jpg", photos.saved(elsewhere))
+    ran = county.migrate(*county.photos(), "--json")
+    assert [one["reason"] for one in ran.json["left"]] == ["OTHER_FACES"]
+    assert len(county.ours(county.name)) == 1
 
 
 def test_wrong_use_is_told_and_nothing_is_done(county: County) -> None:

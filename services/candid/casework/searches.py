@@ -30,7 +30,7 @@ from candid.faces.selection import probe_face
 from candid.gallery import thresholds
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
-from candid.gallery.fusion import fused
+from candid.gallery.fusion import fused, standing_faces
 from candid.gallery.index import Filter, Partition, Template
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Stopwatch
@@ -206,7 +206,7 @@ class Searches:
         """A user of the gallery as probe, by the template of its faces. Raises ``NotFound``, and ``InvalidRequest`` for one that
         has no face."""
         user = Users(self.catalog.table).expect(partition.agency, partition.collection, user_id)
-        entry = fused(user, current.index, user.faces)
+        entry = fused(user, current.index, standing_faces(self.catalog, [user])[user.entry_id])
         if entry is None:
             raise InvalidRequest(NO_FACE_OF_USER)
         return _Probe([entry.template], [None], {"probe_user_id": user_id}, None)

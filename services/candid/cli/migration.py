@@ -1,14 +1,15 @@
 """Leaving Amazon Rekognition: what a collection there knows its faces by, and the photos enrolled anew.
 
 Templates can't be taken out of Rekognition, and would be no good elsewhere. So a collection is listed, the original photos are
-read from S3 under the names that its faces have there (ExternalImageId), and sent to Candid's IndexFaces. A photo that is there
-already is left out, and the same photo sent twice is one: a run that was cut off is begun again."""
+read from S3 under the names that its faces have there (ExternalImageId), and sent to Candid's IndexFaces. Of a photo's faces
+those stay that lie where the collection has them: others that are on it were nobody's to search. A photo that is there already
+is left out, and the same photo sent twice is one: a run that was cut off is begun again."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,25 +18,55 @@ from typing import Any, Final
 
 from candid.cli.answers import Credentials
 from candid.cli.problems import NotConfigured, NotThere, Refused
+from candid.errors import CandidError
 
 PLACE: Final = "{external_image_id}"
 _LARGEST: Final = 4_400_000
 """Bytes of a photo that is sent; of a larger one Candid is told where it lies."""
 _AHEAD: Final = 4
 """Photos that are begun at once, a worker."""
-_ENDING: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "ResourceNotFoundException"})
-"""What no other photo would be spared."""
+_ENDING: Final = frozenset(
+    {
+        "AccessDeniedException",
+        "UnrecognizedClientException",
+        "ResourceNotFoundException",
+        # The user's limit of an hour: waiting is for whoever gave the command.
+        "ProvisionedThroughputExceededException",
+    }
+)
+"""What no other photo would be spared: by Candid …"""
+_CREDENTIALS: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+"""… and by S3."""
+_ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403"})
+_SAME: Final = 0.3
+"""Of two detectors' boxes of one face at least so much of their union is common."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height as shares of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A collection's faces: how many there are, how many of them have no ExternalImageId, of each id the most faces that one of
-    its images has, and the ids that have several images."""
+    """A collection's faces: how many there are, how many of them have no ExternalImageId, and of each id its images, with the
+    boxes of each one's faces."""
 
     faces: int
     unnamed: int
-    wanted: Mapping[str, int]
-    ambiguous: frozenset[str]
+    photos: Mapping[str, Sequence[Sequence[Box]]]
+
+    @property
+    def ambiguous(self) -> list[str]:
+        """The ids that have several images."""
+        return sorted(external for external, images in self.photos.items() if len(images) > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +106,11 @@ class Tally:
     ids: int = 0
     enrolled: int = 0
     faces: int = 0
+    missing: int = 0
+    """Faces of enrolled photos that the collection had and Candid did not find or take."""
     there: int = 0
+    failure: CandidError | None = None
+    """Why the run ended before all had been looked at."""
     left: list[Left] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -86,19 +121,18 @@ class Tally:
 
 def listed(rekognition: Any, collection: str) -> Listed:
     """What a collection of Rekognition's holds. Raises ``NotThere``, ``Refused``, ``NotConfigured``."""
-    images: dict[str, Counter[str]] = defaultdict(Counter)
+    images: dict[str, dict[str, list[Box]]] = defaultdict(lambda: defaultdict(list))
     faces = unnamed = 0
-    for face in _faces(rekognition, collection):
+    for face in _faces(rekognition, collection, "Rekognition"):
         faces += 1
         if external := face.get("ExternalImageId"):
-            images[external][face["ImageId"]] += 1
+            images[external][face["ImageId"]].append(_box(face))
         else:
             unnamed += 1
-    wanted = {external: max(of.values()) for external, of in images.items()}
-    return Listed(faces, unnamed, wanted, frozenset(external for external, of in images.items() if len(of) > 1))
+    return Listed(faces, unnamed, {external: list(of.values()) for external, of in images.items()})
 
 
-def _faces(rekognition: Any, collection: str) -> Iterator[Mapping[str, Any]]:
+def _faces(rekognition: Any, collection: str, whose: str) -> Iterator[Mapping[str, Any]]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -111,14 +145,45 @@ def _faces(rekognition: Any, collection: str) -> Iterator[Mapping[str, Any]]:
                 f"There is no collection {collection} there. Check its name, the Region and the account.", status=404
             ) from None
         raise Refused(
-            f"Rekognition does not list the collection ({code}). Check that the credentials allow rekognition:ListFaces.",
+            f"{whose} does not list the collection ({code}). Check that the credentials allow rekognition:ListFaces.",
             status=int(error.response["ResponseMetadata"]["HTTPStatusCode"]),
         ) from None
     except BotoCoreError as error:
         raise NotConfigured(
-            f"Rekognition can't be asked ({type(error).__name__}). Set the Region, and the credentials of the account that has "
+            f"{whose} can't be asked ({type(error).__name__}). Set the Region, and the credentials of the account that has "
             "the collection (--source-profile)."
         ) from None
+
+
+def _box(face: Mapping[str, Any]) -> Box:
+    box = face["BoundingBox"]
+    return box["Left"], box["Top"], box["Width"], box["Height"]
+
+
+def same(records: Sequence[Mapping[str, Any]], images: Sequence[Sequence[Box]]) -> tuple[set[str], int]:
+    """The ids of those of an answer's ``FaceRecords`` that are faces of the image that they fit best, and how many it has."""
+    best: tuple[set[str], int] = set(), max(map(len, images))
+    for boxes in images:
+        if len(boxes) == len(records) == 1:
+            found = {records[0]["Face"]["FaceId"]}
+        else:
+            found = {
+                like["Face"]["FaceId"]
+                for box in boxes
+                if (like := max(records, key=lambda one: _overlap(_box(one["Face"]), box), default=None))
+                and _overlap(_box(like["Face"]), box) >= _SAME
+            }
+        if len(found) > len(best[0]):
+            best = found, len(boxes)
+    return best
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """What two boxes have in common, as a share of what they cover together: 0 to 1."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    return common / max(one[2] * one[3] + other[2] * other[3] - common, 1e-9)
 
 
 class Target:
@@ -164,22 +229,22 @@ class Migration:
     stop: threading.Event
 
     def run(self, what: Listed, watch: Callable[[Tally], None]) -> Tally:
-        """Enrol what is not there yet; ``watch`` hears of it every second. Ctrl-C (or ``stop``) ends it with what is in hand.
-        Raises ``Refused`` for what no photo would be spared."""
+        """Enrol what is not there yet; ``watch`` hears of it every second. Ctrl-C (or ``stop``) ends it with what is in hand, and
+        so does a failure that no photo would be spared. Raises ``Refused`` before the first photo."""
         self._make()
         there = {
             face["ExternalImageId"]
-            for face in _faces(self.target.client(), self.collection)
+            for face in _faces(self.target.client(), self.collection, "Candid")
             if "ExternalImageId" in face
         }
-        tally = Tally(len(what.wanted), there=len(there & what.wanted.keys()))
-        waiting = iter(sorted(what.wanted.keys() - there))
-        going: set[Future[int | Left]] = set()
+        tally = Tally(len(what.photos), there=len(there & what.photos.keys()))
+        waiting = iter(sorted(what.photos.keys() - there))
+        going: set[Future[tuple[int, int] | Left]] = set()
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
                 if not self.stop.is_set():
                     more = islice(waiting, self.workers * _AHEAD - len(going))
-                    going |= {pool.submit(self._one, external, what.wanted[external]) for external in more}
+                    going |= {pool.submit(self._one, external, what.photos[external]) for external in more}
                 if not going:
                     return tally
                 try:
@@ -189,21 +254,25 @@ class Migration:
                     continue
                 for one in done:
                     self._count(tally, one)
+                if self.stop.is_set():
+                    going = {one for one in going if not one.cancel()}
                 watch(tally)
 
-    def _count(self, tally: Tally, one: Future[int | Left]) -> None:
+    def _count(self, tally: Tally, one: Future[tuple[int, int] | Left]) -> None:
         try:
             told = one.result()
-        except Refused:
-            # The others in hand would fare no better; what they did is done.
+        except CandidError as failure:
+            # The others would fare no better.
             self.stop.set()
-            raise
+            tally.failure = tally.failure or failure
+            return
         if isinstance(told, Left):
             tally.left.append(told)
             tally.reasons[told.reason] += 1
         else:
             tally.enrolled += 1
-            tally.faces += told
+            tally.faces += told[0]
+            tally.missing += told[1]
 
     def _make(self) -> None:
         from botocore.exceptions import ClientError
@@ -214,40 +283,59 @@ class Migration:
             if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
                 raise _refusal(error) from None
 
-    def _one(self, external: str, wanted: int) -> int | Left:
+    def _one(self, external: str, images: Sequence[Sequence[Box]]) -> tuple[int, int] | Left:
+        """How many faces were enrolled, and how many are missing; or why none."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        key = self.address.of(external)
+        image = self._image(external)
+        if isinstance(image, Left):
+            return image
+        one, here = self.target.client(), {"CollectionId": self.collection}
         try:
-            found = self.s3.get_object(Bucket=self.address.bucket, Key=key)
-            if found["ContentLength"] > _LARGEST:
-                found["Body"].close()
-                image: dict[str, Any] = {"S3Object": {"Bucket": self.address.bucket, "Name": key}}
-            else:
-                image = {"Bytes": found["Body"].read()}
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            return Left(
-                external,
-                "NO_PHOTO",
-                f"There is no photo at s3://{self.address.bucket}/{key}, or it may not be read ({code}).",
-            )
-        except BotoCoreError as error:
-            return Left(external, "PHOTO_NOT_READ", f"S3 did not answer for the photo ({type(error).__name__}).")
-        try:
-            told = self.target.client().index_faces(
-                CollectionId=self.collection, Image=image, ExternalImageId=external, MaxFaces=wanted
-            )
+            told = one.index_faces(**here, Image=image, ExternalImageId=external)
+            kept, had = same(told["FaceRecords"], images)
+            others = [face for record in told["FaceRecords"] if (face := record["Face"]["FaceId"]) not in kept]
+            if others:
+                one.delete_faces(**here, FaceIds=others)
         except ClientError as error:
             if error.response["Error"]["Code"] in _ENDING:
                 raise _refusal(error) from None
             return Left(external, error.response["Error"]["Code"], error.response["Error"]["Message"])
         except BotoCoreError as error:
             return Left(external, "NO_ANSWER", f"Candid did not answer ({type(error).__name__}).")
-        if told["FaceRecords"]:
-            return len(told["FaceRecords"])
+        if kept:
+            return len(kept), had - len(kept)
+        if others:
+            return Left(
+                external,
+                "OTHER_FACES",
+                "No face of the photo lies where the collection has one: it may be another photo.",
+            )
         reasons = sorted({reason for face in told["UnindexedFaces"] for reason in face["Reasons"]})
         return Left(external, "NO_FACE", f"No face of the photo was taken ({', '.join(reasons) or 'none was found'}).")
+
+    def _image(self, external: str) -> dict[str, Any] | Left:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        key = self.address.of(external)
+        where = f"s3://{self.address.bucket}/{key}"
+        try:
+            found = self.s3.get_object(Bucket=self.address.bucket, Key=key)
+            if found["ContentLength"] <= _LARGEST:
+                return {"Bytes": found["Body"].read()}
+            found["Body"].close()
+            return {"S3Object": {"Bucket": self.address.bucket, "Name": key}}
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _CREDENTIALS:
+                raise NotConfigured(
+                    f"S3 does not take the credentials any more ({code}). Get new ones, and give the same command again."
+                ) from None
+            if code in _ABSENT:
+                return Left(external, "NO_PHOTO", f"There is no photo at {where}, or it may not be read ({code}).")
+            return Left(external, "PHOTO_NOT_READ", f"S3 did not give {where} ({code}).")
+        except BotoCoreError as error:
+            return Left(external, "PHOTO_NOT_READ", f"S3 did not give {where} ({type(error).__name__}).")
 
 
 def _refusal(error: Any) -> Refused:

@@ -47,7 +47,7 @@ class CollectionState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A named gallery. ``change`` is the note of its deletion while that is open, since ``changed_at``. Times are
-    timezone-aware."""
+    timezone-aware. ``users`` are how many users it has, those that are being deleted too."""
 
     agency: str
     name: str
@@ -56,6 +56,7 @@ class Collection:
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     change: str | None = None
     changed_at: datetime | None = None
+    users: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Collections:
     def list(self, agency: str, after: str | None, limit: int) -> list[str]:
         """Up to ``limit`` names behind ``after``, in their order; fewer than ``limit`` are the last. From an index: one that was
         made a moment ago may be missing."""
-        found = by_name(self.table, _listed(agency), [CollectionState.ACTIVE.value], after, limit)
+        found = by_name(self.table, _listed(agency), CollectionState.ACTIVE.value, after, limit)
         return [item["collection"] for item in found]
 
     def tag(self, agency: str, name: str, tags: Mapping[str, str]) -> None:
@@ -159,9 +160,9 @@ class Collections:
         record = {
             "TableName": self.table,
             "Key": key(pk, "COLLECTION"),
-            "ConditionExpression": "#state = :deleting",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": to_item({":deleting": CollectionState.DELETING.value}),
+            "ConditionExpression": "#state = :deleting AND (attribute_not_exists(#users) OR #users = :none)",
+            "ExpressionAttributeNames": {"#state": "state", "#users": "users"},
+            "ExpressionAttributeValues": to_item({":deleting": CollectionState.DELETING.value, ":none": 0}),
         }
         note = {
             "TableName": self.table,
@@ -242,4 +243,5 @@ def _collection(items: list[Item]) -> Collection | None:
         record.get("tags", {}),
         note["nonce"] if note else None,
         moment(note["at"]) if note else None,
+        record.get("users", 0),
     )

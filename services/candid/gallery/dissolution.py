@@ -19,7 +19,7 @@ from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.sharing import Sharing
-from candid.gallery.users import UserMoved, Users, UserState
+from candid.gallery.users import UserMoved, Users
 from candid.tables import now
 
 SPARE_SECONDS: Final = 10.0
@@ -45,10 +45,10 @@ class Dissolution:
         found = self.collections.get(agency, name)
         if found is None or found.state is not CollectionState.DELETING or found.changed_at is None:
             return Outcome(Kind.NOTHING)
-        # Both are listed by an index of the table's, which shows within a second what was written before the tombstone.
+        # Bookings are listed by an index of the table's, which shows within a second what was written before the tombstone.
         settled = (now() - found.changed_at).total_seconds() > self.settle
-        users_left = self._mark_users(agency, name, until - SPARE_SECONDS)
-        if self._mark(agency, name, until - SPARE_SECONDS) or users_left or not settled:
+        self._mark_users(agency, name, until - SPARE_SECONDS)
+        if self._mark(agency, name, until - SPARE_SECONDS) or found.users or not settled:
             # Those are erased by notes of their own, which lie before this one in the stream.
             self.sleep(_PAUSE)
             self.collections.remind(agency, name)
@@ -57,19 +57,16 @@ class Dissolution:
         self.collections.forget(found)
         return Outcome(Kind.ERASED)
 
-    def _mark_users(self, agency: str, name: str, until: float) -> bool:
-        """Tombstone the collection's users; whether there is one left that is not gone."""
+    def _mark_users(self, agency: str, name: str, until: float) -> None:
+        """Tombstone the collection's users; its record counts those that are not gone."""
         after: str | None = None
-        left = False
         while True:
-            users = self.users.list(agency, name, after, _PAGE, list(UserState))
+            users = self.users.list(agency, name, after, _PAGE)
             for user in users:
-                left = True
-                if user.state is UserState.ACTIVE:
-                    with contextlib.suppress(UserMoved):
-                        self.users.mark_deleting(user)
+                with contextlib.suppress(UserMoved):
+                    self.users.mark_deleting(user)
             if len(users) < _PAGE or self.clock() > until:
-                return left
+                return
             after = users[-1].user_id
 
     def _mark(self, agency: str, name: str, until: float) -> bool:

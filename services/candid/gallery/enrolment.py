@@ -5,8 +5,8 @@ A hint (an S3 event, a change note) never says what is so; it says where to look
 1. lease, then intent: a face's id is in the row's ``face_ids`` before the index sees the face, so the table knows every template
    there is, and an erasure by ids is complete after a kill at any point;
 2. the new face into the index: from here a search finds it, which is true, since the photo is in the bucket;
-3. stale faces out of the index (photo replaced, refused or removed), and of the users whose template they are in, which follows:
-   before the table stops naming them;
+3. stale faces out of the index (photo replaced, refused or removed), and out of what users' templates are fused of: before the
+   table stops naming them, since an erasure looks for what the table names;
 4. the row and the booking's state in one transaction, on the lease and on the booking's revision: a correction or a tombstone
    since step 1 fails it, and the labels are written again, or the booking is erased;
 5. the event, which says what the table says already;
@@ -44,13 +44,13 @@ from candid.gallery.arrivals import Arrivals
 from candid.gallery.booking import GONE_STATES, Booking, Face, Photo, PhotoState
 from candid.gallery.booking_face import BookingFace, read_face, read_faces
 from candid.gallery.catalog import Catalog
+from candid.gallery.fusion import Fusion
 from candid.gallery.index import Entry, Partition
 from candid.gallery.indexes import Indexes, ModelIndex
 from candid.gallery.outcome import Kind, Outcome, Rejection, Stopwatch
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import Lease, LeaseLost, PhotoBusy, Progress, RecordMoved
 from candid.gallery.strays import Strays
-from candid.gallery.users import Users
 from candid.storage import StoredObject
 
 DUPLICATE_PHOTO: Final = "DUPLICATE_PHOTO"
@@ -75,7 +75,7 @@ class Enrolment:
     adoption: Adoption
     strays: Strays
     indexes: Indexes
-    users: Users
+    fusion: Fusion
     bucket: str
     bus: str
 
@@ -105,7 +105,7 @@ class Enrolment:
             with watch.part("table"):
                 found = self.arrivals.find(key, until)
                 if isinstance(found, Outcome):
-                    self._take_out(key, late)
+                    self._take_out(key, late, until)
                     return replace(found, milliseconds=watch.milliseconds)
                 if found is None:
                     continue
@@ -129,7 +129,7 @@ class Enrolment:
                     raise
                 if not self.progress.note_late(key, lease.touched):
                     # The booking is erased, and nothing is ever enrolled for it again.
-                    self._take_out(key, lease.touched)
+                    self._take_out(key, lease.touched, until)
             late |= lease.touched
         raise PhotoBusy("Another worker holds the photo.")
 
@@ -295,7 +295,7 @@ class Enrolment:
         for _ in range(_MOST_MOVES):
             if booking.state in GONE_STATES:
                 # Its erasure may have been here already, and nothing is ever enrolled for it again.
-                self._take_out(lease.key, lease.touched)
+                self._take_out(lease.key, lease.touched, lease.until)
                 raise RecordMoved
             with watch.part("index"):
                 self.progress.expect_time(lease)
@@ -308,9 +308,11 @@ class Enrolment:
                             lease.touched.update(photo.stand)
                             one.index.upsert(entries)
                     labels = booking.labels
+                    if again := lease.photo.stand & photo.stand:
+                        self._remind_of(lease.key, again)
                 if stale:
                     lease.touched.update(map(str, stale))
-                    self._take_out(lease.key, map(str, stale))
+                    self._take_out(lease.key, map(str, stale), lease.until)
                     stale = []
             with watch.part("table"):
                 try:
@@ -319,7 +321,7 @@ class Enrolment:
                 except RecordMoved:
                     moved = self.catalog.get(booking.agency, booking.booking_id)
             if moved is None:
-                self._take_out(lease.key, lease.touched)
+                self._take_out(lease.key, lease.touched, lease.until)
                 raise RecordMoved
             if moved.indexing != booking.indexing:
                 # What is wanted of the photo is another thing now: it is judged anew.
@@ -330,10 +332,19 @@ class Enrolment:
                 return self._settle(booking, lease, bare, faces, written, watch)
         raise PhotoBusy("Others are changing the same booking now. Try again in a minute.")
 
-    def _take_out(self, key: PhotoKey, faces: Iterable[str]) -> None:
+    def _take_out(self, key: PhotoKey, faces: Iterable[str], until: float) -> None:
         if ids := _ids(faces):
-            self.users.let_go(key.agency, key.collection, map(str, ids))
-            self.indexes.erase(Partition(key.agency, key.collection), ids)
+            place = key.agency, key.collection
+            known_as = self.fusion.users.let_go(*place, map(str, ids))
+            self.indexes.erase(Partition(*place), ids)
+            for user_id in sorted(known_as):
+                self.fusion.make(*place, user_id, until, mine=key.photo_id)
+
+    def _remind_of(self, key: PhotoKey, faces: Iterable[str]) -> None:
+        """Faces that were lost from the index are there again: so are they to be in the templates of their users."""
+        owners = self.fusion.users.owners(key.agency, key.collection, faces).values()
+        for user_id in sorted({owner.user_id for owner in owners}):
+            self.fusion.users.remind(key.agency, key.collection, user_id)
 
     def _announce(self, key: PhotoKey, photo: Photo) -> None:
         if photo.announced:

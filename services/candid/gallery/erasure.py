@@ -100,7 +100,7 @@ class Erasure:
             self.indexes.erase(partition, ids)
             # What was fused of these faces is as much of theirs.
             for user_id in sorted(known_as):
-                self.fusion.follow(*place, user_id, until)
+                self.fusion.make(*place, user_id, until)
         for prefix in sorted(prefixes):
             storage.erase(self.bucket, prefix)
         left = bool(ids) and (self.indexes.holds(partition, ids) or bool(users.owners(*place, map(str, ids))))

@@ -1,30 +1,37 @@
 """A user's template: fused of the templates of its faces, and made again whenever they change.
 
-It is the normalised mean of them, in each index of that index's own model, and nobody's but the index's: like a face's it lies
-in no table, and can be made again. Beside it the index holds a digest of the faces that it was made of, so that a walk finds
-one that is not of its user's faces (``upkeep``).
+It is the normalised mean of them, in each index of that index's own model, and nobody's but the index's: like a face's it lies in
+no table, and can be made again. Beside it the index holds a digest of the faces that it was made of, so that a walk finds one
+that is not of its user's faces (``upkeep``).
 
 A hint, as everywhere, only says where to look. Under a lease of the user's: which of its faces stand by the table; the template
-of these into every index that is written, or out of all of them; then the record. Where a face goes, the old template is erased
-from every index first, so that none that is no longer written keeps it.
+of these into every index that is written, or out of all of them; then the record. A face whose photo is in a worker's hands
+neither stands nor does not: then the hint comes again. Where a face goes, the old template is erased from every index first, so
+that none that is no longer written keeps it.
+
+A worker that outlives its lease can write a template when another has made a newer one. It learns it from the record, and makes
+it anew, or erases it where the user is gone, or lets the stream bring the user once more where it has no time for either.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
+from botocore.exceptions import ClientError
 
 from candid import correlation
+from candid.errors import DependencyUnavailable
 from candid.gallery.catalog import Catalog
 from candid.gallery.index import Entry, Partition, Template, VectorIndex
 from candid.gallery.indexes import Indexes
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.progress import Progress
-from candid.gallery.search import standing
+from candid.gallery.search import Facts, standing
 from candid.gallery.upkeep.records import is_held
 from candid.gallery.users import User, UserBusy, UserMoved, Users, UserState
 from candid.together import at_once
@@ -40,62 +47,83 @@ class Fusion:
     indexes: Indexes
 
     def follow(self, agency: str, collection: str, user_id: str, until: float) -> Outcome:
-        """Make the user's template that of its faces; ``until`` is the worker's deadline (seconds since 1970). Raises
-        ``DependencyUnavailable``: then the hint is to come again."""
-        owner = str(uuid.uuid4())
-        for _ in self.progress.turns():
-            user = self.users.get(agency, collection, user_id)
-            if user is None:
-                self.users.forget(agency, collection, user_id)
-                return Outcome(Kind.NOTHING)
-            try:
-                with self.users.holding(user, owner, until) as held:
-                    if held is None:
-                        continue
-                    correlation.follow(held.request_id)
-                    stands = self._standing(held)
-                    self._write(held, stands, until)
-                    self.users.settle(held, owner, stands)
-                    return Outcome(Kind.ERASED if held.state is UserState.DELETING else Kind.FOLLOWED)
-            except UserMoved:
-                continue
-        raise UserBusy("Another worker holds the user.")
+        """What the stream's record of a user's note asks for: ``make``, and the newest change's id is followed from here on."""
+        if user := self.users.get(agency, collection, user_id):
+            correlation.follow(user.request_id)
+        return self.make(agency, collection, user_id, until)
 
-    def _standing(self, user: User) -> dict[str, str]:
-        """The user's faces that the table knows as such."""
+    def make(self, agency: str, collection: str, user_id: str, until: float, *, mine: str | None = None) -> Outcome:
+        """Make the user's template that of its faces; ``until`` is the worker's deadline (seconds since 1970), ``mine`` the id of
+        a photo that the caller itself has in its hands. Raises ``DependencyUnavailable``: then the hint is to come again."""
+        owner, moved = str(uuid.uuid4()), False
+        written: User | None = None
+        try:
+            for _ in self.progress.turns():
+                user = self.users.get(agency, collection, user_id)
+                if written is not None and (user is None or user.entry_id != written.entry_id):
+                    # Gone meanwhile, and this worker's template of it may have come later.
+                    self._erase(written)
+                    written = None
+                if user is None:
+                    self.users.forget(agency, collection, user_id)
+                    return Outcome(Kind.NOTHING)
+                try:
+                    with self.users.holding(user, owner, until) as held:
+                        if held is None:
+                            continue
+                        stands = self._standing(held, mine)
+                        written = held
+                        self._write(held, stands, until)
+                        self.users.settle(held, owner, stands)
+                        return Outcome(Kind.ERASED if held.state is UserState.DELETING else Kind.FOLLOWED)
+                except UserMoved:
+                    moved = True
+            raise UserBusy("Another worker holds the user.")
+        except Exception:
+            if written is not None and (moved or self.progress.clock() > until):
+                # The lease may have been another's by then, and its note be followed already.
+                with suppress(DependencyUnavailable, ClientError):
+                    self.users.remind(agency, collection, user_id)
+            raise
+
+    def _standing(self, user: User, mine: str | None) -> dict[str, str]:
+        """The user's faces that the table knows as such. Raises ``UserBusy`` where a photo of one is in a worker's hands."""
         if user.state is UserState.DELETING:
             return {}
-        ids = sorted(set(user.faces.values()))
-        bookings = dict(zip(ids, at_once(lambda one: self.catalog.get(user.agency, one), ids), strict=True))
-        return {
-            face: booking
-            for face, booking in user.faces.items()
-            if standing(bookings[booking], user.collection, face) is not None
-        }
+        found = standing_faces(self.catalog, [user])[user.entry_id]
+        if any(is_held(photo, self.progress.clock()) and photo.photo_id != mine for _, photo, _ in found.values()):
+            raise UserBusy("A photo of the user's is being enrolled.")
+        return {face: booking.booking_id for face, (booking, _, _) in found.items()}
+
+    def _erase(self, user: User) -> None:
+        self.indexes.erase(Partition.of_users(user.agency, user.collection), [uuid.UUID(user.entry_id)])
 
     def _write(self, user: User, faces: Mapping[str, str], until: float) -> None:
         partition, entry = Partition.of_users(user.agency, user.collection), uuid.UUID(user.entry_id)
-        serving, *others = self.indexes.written()
-        made = [(one.index, fused(user, one.index, faces)) for one in (serving, *others)]
-        if made[0][1] is None or made[0][1].booking_id != digest(faces):
-            self._expect_settled(user, faces)
+        made = [(one.index, fused(user, one.index, faces)) for one in self.indexes.written()]
         if self.progress.clock() > until:
             raise UserBusy("The time for the user is over.")
         if user.held - faces.keys() or not faces:
-            self.indexes.erase(partition, [entry])
+            self._erase(user)
         for index, new in made:
             if new is None:
                 index.delete(partition, [entry])
             elif index.get(partition, [entry]) != (new,):
                 index.upsert([new])
 
-    def _expect_settled(self, user: User, faces: Mapping[str, str]) -> None:
-        """A face that stands by the table and is not in the index: its photo may be in a worker's hands, who is about to say
-        which of the two is so."""
-        for booking_id in sorted(set(faces.values())):
-            booking = self.catalog.get(user.agency, booking_id)
-            if booking is not None and any(is_held(photo) for photo in booking.photos):
-                raise UserBusy("A photo of the user's is being enrolled.")
+
+def standing_faces(catalog: Catalog, users: Sequence[User]) -> dict[str, dict[str, Facts]]:
+    """Of each user (by its ``entry_id``) the faces that the table knows as such, with what it knows of them."""
+    wanted = sorted({(user.agency, booking) for user in users for booking in user.faces.values()})
+    bookings = dict(zip(wanted, at_once(lambda ref: catalog.get(*ref), wanted), strict=True))
+    return {
+        user.entry_id: {
+            face: facts
+            for face, booking in user.faces.items()
+            if (facts := standing(bookings[user.agency, booking], user.collection, face)) is not None
+        }
+        for user in users
+    }
 
 
 def fused(user: User, index: VectorIndex, faces: Iterable[str]) -> Entry | None:

@@ -1,8 +1,8 @@
 """Places: buckets and prefixes of S3 from which an agency's Rekognition calls may read images.
 
 An administrator registers a place. That it is the agency's is said by the place itself: by an object ``candid-agency.txt`` in it
-that holds the agency's name, which is read with every image. So nobody reads what is another's by naming it, and whoever has the
-bucket takes it back by deleting that object.
+that holds the agency's name, which is read with every image; of several above an image the nearest counts. So nobody reads what
+is another's by naming it, and whoever has the bucket takes it back by deleting that object.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from botocore.exceptions import ClientError
 
 from candid import aws, storage
 from candid.access.principal import Principal
 from candid.aws import dependency
-from candid.errors import Conflict, NotFound
-from candid.tables import Item, from_item, is_condition_failure, key, moment, now, timestamp, to_item
+from candid.errors import Conflict, ImageTooLarge, NotFound
+from candid.gallery.transaction import write_all
+from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
 MARKER: Final = "candid-agency.txt"
 MAX_PLACES: Final = 50
@@ -28,6 +29,10 @@ NO_SUCH_PLACE: Final = (
 )
 _NAMESPACE: Final = uuid.UUID("5f3c2b0e-6a0f-4d43-9c0e-0a7f5b1d7c11")
 _MARKER_BYTES: Final = 256
+_DEEPEST: Final = 16
+"""Folders between a place and an image in it, in each of which a marker is looked for."""
+_REVISION: Final = "REVISION"
+_TURNS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +58,55 @@ class Places:
     def register(self, who: Principal, bucket: str, prefix: str) -> Place:
         """Let the agency's calls read images there. Registering again is the same place. Raises ``Conflict``."""
         place_id = str(uuid.uuid5(_NAMESPACE, "\0".join((who.agency, bucket, prefix))))
-        known = self.list(who.agency)
-        if found := next((one for one in known if one.place_id == place_id), None):
-            return found
-        if len(known) >= MAX_PLACES:
-            raise Conflict(
-                f"Your agency has {MAX_PLACES} places, which is the most. Delete one that it no longer needs."
-            )
-        made = Place(place_id, who.agency, bucket, prefix, now(), who.user)
-        with dependency("the gallery table"):
-            aws.dynamodb().put_item(TableName=self.table, Item=to_item(_item(made)))
-        return made
+        for _ in range(_TURNS):
+            known, revision = self._known(who.agency)
+            if found := next((one for one in known if one.place_id == place_id), None):
+                return found
+            if len(known) >= MAX_PLACES:
+                raise Conflict(
+                    f"Your agency has {MAX_PLACES} places, which is the most. Delete one that it no longer needs."
+                )
+            made = Place(place_id, who.agency, bucket, prefix, now(), who.user)
+            # The revision moves with each, so that two at once can't both be the last that there is room for.
+            moved = {
+                "TableName": self.table,
+                "Item": to_item({"pk": _pk(who.agency), "sk": _REVISION, "revision": revision + 1}),
+                "ConditionExpression": "attribute_not_exists(pk) OR revision = :seen",
+                "ExpressionAttributeValues": to_item({":seen": revision}),
+            }
+            try:
+                write_all([{"Put": moved}, {"Put": {"TableName": self.table, "Item": to_item(_item(made))}}])
+                return made
+            except ClientError as error:
+                if not any(cancelled_by(error)):
+                    raise
+        raise Conflict("Others are registering places of your agency now. Try again in a minute.")
 
     def list(self, agency: str) -> tuple[Place, ...]:
         """The agency's places as they stand now, by bucket and prefix."""
-        asked: dict[str, Any] = {
-            "TableName": self.table,
-            "ConsistentRead": True,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": _pk(agency)}},
-        }
+        return self._known(agency)[0]
+
+    def _known(self, agency: str) -> tuple[tuple[Place, ...], int]:
+        """The places, and the revision that moves with each that is registered."""
+        pages = (
+            aws.dynamodb()
+            .get_paginator("query")
+            .paginate(
+                TableName=self.table,
+                ConsistentRead=True,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": _pk(agency)}},
+            )
+        )
         with dependency("the gallery table"):
-            told = aws.dynamodb().query(**asked)
-        places = [_place(item) for item in map(from_item, told["Items"]) if "withdrawn_at" not in item]
-        return tuple(sorted(places, key=lambda one: (one.bucket, one.prefix)))
+            items = [from_item(item) for page in pages for item in page["Items"]]
+        places = [_place(item) for item in items if item["sk"] != _REVISION and "withdrawn_at" not in item]
+        revision = next((item["revision"] for item in items if item["sk"] == _REVISION), 0)
+        return tuple(sorted(places, key=lambda one: (one.bucket, one.prefix))), revision
 
     def withdraw(self, who: Principal, place_id: str) -> Place:
-        """From now on the agency's calls read nothing there; who said so stays on record. Raises ``NotFound``."""
+        """From now on the agency's calls read nothing there; who said so stays on record, until the place is registered again.
+        Raises ``NotFound``."""
         try:
             with dependency("the gallery table"):
                 told = aws.dynamodb().update_item(
@@ -104,10 +131,21 @@ class Places:
         return max(found, key=lambda one: len(one.prefix), default=None)
 
 
-def says_so(place: Place) -> bool:
-    """Whether the place itself says whose it is. Raises ``DependencyUnavailable``."""
-    told = storage.read_foreign(place.bucket, f"{place.prefix}{MARKER}", most=_MARKER_BYTES)
-    return told is not None and told.strip() == place.agency.encode()
+def says_so(place: Place, name: str) -> bool:
+    """Whether the place itself says that an object is the agency's: what counts is the marker that is nearest to the object, so
+    that a part of a place can be another's. Raises ``DependencyUnavailable``."""
+    inner = name[len(place.prefix) :].split("/")[:-1]
+    if len(inner) > _DEEPEST:
+        return False
+    for depth in range(len(inner), -1, -1):
+        prefix = place.prefix + "".join(f"{part}/" for part in inner[:depth])
+        try:
+            told = storage.read_foreign(place.bucket, f"{prefix}{MARKER}", most=_MARKER_BYTES)
+        except ImageTooLarge:
+            return False
+        if told is not None:
+            return told.strip() == place.agency.encode()
+    return False
 
 
 def _pk(agency: str) -> str:

@@ -17,7 +17,8 @@ from candid.gallery.outcome import Stopwatch
 from candid.gallery.thresholds import Threshold
 from candid.together import at_once
 
-_Facts = tuple[Booking, Photo, Face]
+Facts = tuple[Booking, Photo, Face]
+"""What the table knows of a face that can be searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class GallerySearch:
 
         Raises ``DependencyUnavailable``.
         """
-        known: dict[tuple[Partition, str], _Facts | None] = {}
+        known: dict[tuple[Partition, str], Facts | None] = {}
         k = max(4 * most, 50)
         while True:
             with self.watch.part("index"):
@@ -88,7 +89,7 @@ class GallerySearch:
         most: int,
         per_subject: bool,
         where: Filter,
-        known: dict[tuple[Partition, str], _Facts | None],
+        known: dict[tuple[Partition, str], Facts | None],
         without: str | None,
     ) -> list[Candidate]:
         candidates: list[Candidate] = []
@@ -112,17 +113,17 @@ class GallerySearch:
                     return candidates
         return candidates
 
-    def _read(self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], _Facts | None]) -> None:
+    def _read(self, some: Sequence[Neighbour], known: dict[tuple[Partition, str], Facts | None]) -> None:
         unread = [neighbour for neighbour in some if _name(neighbour) not in known]
         for neighbour, facts in zip(unread, at_once(self._facts, unread), strict=True):
             known[_name(neighbour)] = facts
 
-    def _facts(self, neighbour: Neighbour) -> _Facts | None:
+    def _facts(self, neighbour: Neighbour) -> Facts | None:
         booking = self.catalog.get(neighbour.partition.agency, neighbour.booking_id)
         return standing(booking, neighbour.partition.collection, str(neighbour.id))
 
 
-def standing(booking: Booking | None, collection: str, face_id: str) -> _Facts | None:
+def standing(booking: Booking | None, collection: str, face_id: str) -> Facts | None:
     """What the table knows of a face that can be searched; None for one that is gone, deleted, or of another collection."""
     if booking is None or booking.state in GONE_STATES or booking.collection != collection:
         return None

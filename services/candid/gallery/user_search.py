@@ -1,24 +1,24 @@
 """Searching users: the nearest of their templates, made true by the table, each with the face of it that is most like the probe.
 
-The index gives the order; what counts is the template of the faces that the user has now, and a face whose photo is gone is shown
-to nobody. Not here: who may search, or what is stored of it (``casework``).
+The index gives the order; what counts is the template of the faces that the user has now and the table knows as such, so a
+deleted booking is out of searches at once. Not here: who may search, or what is stored of it (``casework``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
 
 from candid.gallery.catalog import Catalog
-from candid.gallery.fusion import fuse
+from candid.gallery.fusion import fuse, standing_faces
 from candid.gallery.index import MAX_K, Neighbour, Partition, Template, VectorIndex
 from candid.gallery.outcome import Stopwatch
-from candid.gallery.search import Candidate, Found, standing
+from candid.gallery.search import Candidate, Facts, Found
 from candid.gallery.thresholds import Threshold
-from candid.gallery.users import Users, UserState
+from candid.gallery.users import User, Users, UserState
 from candid.together import at_once
 
 
@@ -63,22 +63,27 @@ class UserSearch:
     ) -> list[Candidate]:
         found: list[Candidate] = []
         for first in range(0, len(above), most):
-            some = at_once(lambda one: self._candidate(partition, one, probe), above[first : first + most])
-            found += [one for one in some if one is not None and one.cosine >= cut]
+            found += [one for one in self._some(partition, above[first : first + most], probe) if one.cosine >= cut]
             if len(found) >= most:
                 break
         return sorted(found, key=lambda one: -one.cosine)[:most]
 
-    def _candidate(self, partition: Partition, neighbour: Neighbour, probe: Template) -> Candidate | None:
-        user = Users(self.catalog.table).get(partition.agency, partition.collection, neighbour.subject_id)
-        if user is None or user.state is UserState.DELETING or user.entry_id != str(neighbour.id):
-            return None
-        held = self.index.get(partition, [UUID(one) for one in sorted(user.faces)]) if user.faces else ()
+    def _some(self, partition: Partition, neighbours: Sequence[Neighbour], probe: Template) -> list[Candidate]:
+        known, named = Users(self.catalog.table), {str(one.id): one.subject_id for one in neighbours}
+        read = at_once(lambda one: known.get(partition.agency, partition.collection, one), list(named.values()))
+        users = [
+            user for user in read if user is not None and user.state is UserState.ACTIVE and user.entry_id in named
+        ]
+        stands = standing_faces(self.catalog, users)
+        made = at_once(lambda one: self._candidate(partition, one, stands[one.entry_id], probe), users)
+        return [one for one in made if one is not None]
+
+    def _candidate(
+        self, partition: Partition, user: User, stands: Mapping[str, Facts], probe: Template
+    ) -> Candidate | None:
+        held = self.index.get(partition, [UUID(one) for one in sorted(stands)]) if stands else ()
         if not held:
             return None
         cosine = float(np.clip(fuse([one.template for one in held]) @ probe, -1.0, 1.0))
-        for entry in sorted(held, key=lambda one: -float(one.template @ probe)):
-            booking = self.catalog.get(partition.agency, entry.booking_id)
-            if facts := standing(booking, partition.collection, str(entry.id)):
-                return Candidate(*facts, cosine, user.user_id)
-        return None
+        like = max(held, key=lambda one: float(one.template @ probe))
+        return Candidate(*stands[str(like.id)], cosine, user.user_id)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from candid import aws, listing
+from candid import aws
 from candid.aws import dependency, error_code
 from candid.correlation import correlation_id
 from candid.errors import Conflict, DependencyUnavailable, NotFound
@@ -27,6 +27,7 @@ from candid.gallery.collections import NO_SUCH_COLLECTION, CollectionState, coll
 from candid.gallery.progress import LEASE_MARGIN_SECONDS
 from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
+from candid.listing import by_name
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
 MAX_FACES: Final = 100
@@ -35,10 +36,15 @@ NO_SUCH_USER: Final = "There is no such user in the collection. See ListUsers fo
 _PART: Final = 90
 """Owners of one transaction, which has at most 100 writes."""
 _TURNS: Final = 20
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class UserConflict(Conflict):
     """There is a user of that id already, or others are changing it."""
+
+
+class TooManyFaces(Conflict):
+    """A user has as many faces as one may have."""
 
 
 class UserBusy(DependencyUnavailable):
@@ -113,14 +119,13 @@ class Users:
         collection is gone."""
         at = now()
         made = User(agency, collection, user_id, str(uuid.uuid4()), at, at)
-        there = {
-            "TableName": self.table,
-            "Key": key(collection_pk(agency, collection), "COLLECTION"),
+        counted = self._count(made, 1)
+        counted |= {
             "ConditionExpression": "#state = :active",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": to_item({":active": CollectionState.ACTIVE.value}),
+            "ExpressionAttributeNames": {"#state": "state", "#users": "users"},
         }
-        writes: list[Any] = [{"ConditionCheck": there}, put_new(self.table, _item(made))]
+        counted["ExpressionAttributeValues"] |= to_item({":active": CollectionState.ACTIVE.value})
+        writes: list[Any] = [{"Update": counted}, put_new(self.table, _item(made))]
         writes += [claim.write(self.table, "")] if claim else []
         try:
             write_all(writes)
@@ -151,22 +156,17 @@ class Users:
             raise NotFound(NO_SUCH_USER)
         return found
 
-    def list(
-        self, agency: str, collection: str, after: str | None, limit: int, states: Sequence[UserState] = ()
-    ) -> list[User]:
+    def list(self, agency: str, collection: str, after: str | None, limit: int) -> list[User]:
         """Up to ``limit`` users behind ``after``, in the order of their ids; fewer than ``limit`` are the last. From an index:
         one that was made a moment ago may be missing."""
-        wanted = [state.value for state in states or (UserState.ACTIVE,)]
-        return [_user(item) for item in listing.by_name(self.table, _listed(agency, collection), wanted, after, limit)]
-
-    def count(self, agency: str, collection: str) -> int:
-        """How many there are: all are listed for it."""
-        return listing.count(self.table, _listed(agency, collection), [UserState.ACTIVE.value])
+        listed = by_name(self.table, _listed(agency, collection), UserState.ACTIVE.value, after, limit)
+        return [_user(item) for item in listed]
 
     def owners(self, agency: str, collection: str, faces: Iterable[str]) -> dict[str, Owner]:
         """Of these faces those that a user's template may hold (a consistent read)."""
         left = [key(_face_pk(agency, collection, face), "OWNER") for face in dict.fromkeys(faces)]
         found: dict[str, Owner] = {}
+        pauses = iter(_PAUSES)
         while left:
             some, left = left[:100], left[100:]
             with dependency("the gallery table"):
@@ -176,7 +176,11 @@ class Users:
             for raw in told["Responses"].get(self.table, []):
                 item = from_item(raw)
                 found[item["face_id"]] = Owner(item["user_id"], item["entry_id"], item.get("request"))
-            left += told.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
+            if unread := told.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys"):
+                left += unread
+                if (pause := next(pauses, None)) is None:
+                    raise DependencyUnavailable("The gallery table answers too slowly now. Try again in a minute.")
+                time.sleep(pause)
         return found
 
     def associate(
@@ -221,6 +225,10 @@ class Users:
                 raise UserBusy("Others are changing the same user now. Try again in a minute.")
         return users
 
+    def note(self, claim: Claim, result: str) -> None:
+        """Keep the answer of a request that changes nothing. Raises ``UserMoved`` where another delivery of it was quicker."""
+        self._all([claim.write(self.table, result)])
+
     def mark_deleting(self, user: User, claim: Claim | None = None) -> None:
         """The tombstone: from now on nobody finds the user, and the rest follows. Raises ``UserMoved``."""
         self._write(user, {}, user.held, *([claim.write(self.table, "")] if claim else []), state=UserState.DELETING)
@@ -264,7 +272,8 @@ class Users:
             gone = [self._disown(user, face) for face in mine[first : first + _PART]]
             self._all([{"ConditionCheck": its | {"ExpressionAttributeValues": values}}, *gone])
         if user.state is UserState.DELETING:
-            self._all([{"Delete": its | {"ExpressionAttributeValues": values}}, note])
+            counted = self._count(user, -1) | {"ConditionExpression": "attribute_exists(pk)"}
+            self._all([{"Delete": its | {"ExpressionAttributeValues": values}}, note, {"Update": counted}])
             return
         stands = to_item({":faces": dict(faces), ":settled": user.revision})
         sets, removes = "faces = :faces, settled = :settled", "lease_owner, lease_until"
@@ -347,6 +356,16 @@ class Users:
         note = to_item({"pk": _pk(user), "sk": "CHANGE", "nonce": str(uuid.uuid4())})
         self._all([{"Update": update}, {"Put": {"TableName": self.table, "Item": note}}, *also])
         return replace(user, faces=faces, held=frozenset(held), revision=user.revision + 1, state=state)
+
+    def _count(self, user: User, more: int) -> dict[str, Any]:
+        """The transaction's part that counts the collection's users in its record."""
+        return {
+            "TableName": self.table,
+            "Key": key(collection_pk(user.agency, user.collection), "COLLECTION"),
+            "UpdateExpression": "ADD #users :more",
+            "ExpressionAttributeNames": {"#users": "users"},
+            "ExpressionAttributeValues": to_item({":more": more}),
+        }
 
     def _all(self, writes: Sequence[Any]) -> None:
         try:

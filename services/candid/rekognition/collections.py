@@ -33,7 +33,7 @@ def describe_collection(call: Call) -> Answer:
     return Answer(
         {
             "FaceCount": index.count(Partition(call.agency, found.name)),
-            "UserCount": call.work.users.count(call.agency, found.name),
+            "UserCount": found.users,
             "FaceModelVersion": call.model,
             "CollectionARN": call.arn(found.name),
             "CreationTimestamp": found.created_at,

@@ -55,6 +55,7 @@ _TABLE: Final = (
     (collections.CollectionExists, "ResourceAlreadyExistsException"),
     (idempotency.KeyReused, "IdempotentParameterMismatchException"),
     (collections.TooManyTags, "ServiceQuotaExceededException"),
+    (users.TooManyFaces, "ServiceQuotaExceededException"),
     (users.UserConflict, "ConflictException"),
     (errors.Conflict, "AccessDeniedException"),
     (errors.ImageTooLarge, "ImageTooLargeException"),

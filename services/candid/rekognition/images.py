@@ -43,10 +43,10 @@ def _object(call: Call, member: str, named: Mapping[str, str]) -> bytes:
             f"{member}.S3Object lies nowhere that your agency has registered. Register the place (POST /v1/places), or send the "
             "image as Bytes."
         )
-    if not says_so(place):
+    if not says_so(place, named["Name"]):
         raise UnreadableObject(
             f"{member}.S3Object lies in a place that does not say that it is your agency's, or that Candid may not read. Put an "
-            f"object {MARKER} with your agency's name there, at the beginning of the prefix."
+            f"object {MARKER} with your agency's name there, at most 16 folders above the image."
         )
     data = storage.read_foreign(named["Bucket"], named["Name"], named.get("Version"))
     if data is None:

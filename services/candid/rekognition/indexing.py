@@ -88,13 +88,14 @@ def list_faces(call: Call) -> Answer:
     limit = min(call.asked.get("MaxResults") or _PAGE, _PAGE)
     if "UserId" in call.asked:
         its = sorted(expect_user(call).faces if named is None else set(named) & expect_user(call).faces.keys())
-        some = [UUID(one) for one in its if after is None or one > after][:limit]
-        page: Sequence[Label] = [_label(entry) for entry in index.get(partition, some)]
+        ids = [UUID(one) for one in its if after is None or one > after][:limit]
+        page: Sequence[Label] = [_label(entry) for entry in index.get(partition, ids)]
     else:
         page = index.members(partition, UUID(after) if after else None, limit)
+        ids = [label.id for label in page]
     answer: dict[str, Any] = {"Faces": _shown(call, page), "FaceModelVersion": call.model}
-    if len(page) == limit:
-        answer["NextToken"] = paging.token(str(page[-1].id), *listing)
+    if len(ids) == limit:
+        answer["NextToken"] = paging.token(str(ids[-1]), *listing)
     return Answer(answer)
 
 

@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from candid.errors import NotFound
-from candid.gallery.fusion import fused
+from candid.gallery.fusion import fused, standing_faces
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import standing
-from candid.gallery.users import MAX_FACES, NO_SUCH_USER, User, UserConflict, UserMoved
+from candid.gallery.users import MAX_FACES, TooManyFaces, User, UserConflict, UserMoved
 from candid.idempotency import Claim
 from candid.rekognition import paging
 from candid.rekognition.calls import Answer, Call, similarity, until_searches_find
@@ -42,10 +41,13 @@ def delete_user(call: Call) -> Answer:
     """DeleteUser: from the answer on nobody finds the user. Its faces stay, and are nobody's."""
     expect(call)
     claim = _claim(call, "DeleteUser")
-    if claim is None or claim.earlier_result(call.work.users.table) is None:
-        _changed(call, lambda user: call.work.users.mark_deleting(user, claim))
-    _wait(lambda: _known(call) is None)
-    return Answer({})
+
+    def delete(user: User) -> dict[str, Any]:
+        call.work.users.mark_deleting(user, claim)
+        _wait(lambda: (left := _known(call)) is None or left.entry_id != user.entry_id)
+        return {}
+
+    return Answer(_once(call, claim, delete))
 
 
 def list_users(call: Call) -> Answer:
@@ -64,44 +66,59 @@ def list_users(call: Call) -> Answer:
 
 def associate_faces(call: Call) -> Answer:
     """AssociateFaces: a face that is like enough to those that the user has, or any where it has none."""
-    claim = _asked_again(call, "AssociateFaces")
-    if isinstance(claim, Answer):
-        return claim
+    expect(call)
+    claim = _claim(call, "AssociateFaces")
+    mark = claim.pk if claim else None
 
     def associate(user: User) -> dict[str, Any]:
-        taken, again, refused = _judged(call, user, claim.pk if claim else None)
+        taken, again, refused = _judged(call, user, mark)
         told = {
             "AssociatedFaces": [{"FaceId": one} for one in _wanted(call) if one in taken or one in again],
             "UnsuccessfulFaceAssociations": refused,
         }
-        call.work.users.associate(user, taken, claim, json.dumps(told), claim.pk if claim else None)
+        if taken:
+            call.work.users.associate(user, taken, claim, json.dumps(told), mark)
+        elif claim:
+            call.work.users.note(claim, json.dumps(told))
         return told
 
-    return _answer(call, _changed(call, associate))
+    return _answer(call, _once(call, claim, associate))
 
 
 def disassociate_faces(call: Call) -> Answer:
-    """DisassociateFaces."""
-    claim = _asked_again(call, "DisassociateFaces")
-    if isinstance(claim, Answer):
-        return claim
+    """DisassociateFaces. A face of the collection that is nobody's is left out of the answer."""
+    expect(call)
+    claim = _claim(call, "DisassociateFaces")
 
     def disassociate(user: User) -> dict[str, Any]:
         gone = [one for one in _wanted(call) if one in user.faces]
-        others = [one for one in _wanted(call) if one not in user.faces]
-        owners = call.work.users.owners(call.agency, user.collection, others)
-        refused = [
-            _refused(one, "ASSOCIATED_TO_A_DIFFERENT_USER", UserId=owners[one].user_id)
-            if one in owners and owners[one].entry_id != user.entry_id
-            else _refused(one, "FACE_NOT_FOUND")
-            for one in others
-        ]
-        told = {"DisassociatedFaces": [{"FaceId": one} for one in gone], "UnsuccessfulFaceDisassociations": refused}
+        told = {
+            "DisassociatedFaces": [{"FaceId": one} for one in gone],
+            "UnsuccessfulFaceDisassociations": _not_its_own(call, user),
+        }
         if gone:
             call.work.users.disassociate(user, gone, claim, json.dumps(told))
+        elif claim:
+            call.work.users.note(claim, json.dumps(told))
         return told
 
-    return _answer(call, _changed(call, disassociate))
+    return _answer(call, _once(call, claim, disassociate))
+
+
+def _not_its_own(call: Call, user: User) -> list[dict[str, Any]]:
+    others = [one for one in _wanted(call) if one not in user.faces]
+    owners = call.work.users.owners(call.agency, user.collection, others)
+    partition = Partition(user.agency, user.collection)
+    index = call.work.indexes.serving().index
+    there = {str(one.id) for one in index.get(partition, [UUID(one) for one in others])} if others else set()
+    refused = []
+    for one in others:
+        owner = owners.get(one)
+        if owner is not None and owner.entry_id != user.entry_id:
+            refused.append(_refused(one, "ASSOCIATED_TO_A_DIFFERENT_USER", UserId=owner.user_id))
+        elif one not in there:
+            refused.append(_refused(one, "FACE_NOT_FOUND"))
+    return refused
 
 
 def expect_user(call: Call) -> User:
@@ -112,12 +129,19 @@ def expect_user(call: Call) -> User:
 def _judged(call: Call, user: User, request: str | None) -> tuple[dict[str, str], set[str], list[dict[str, Any]]]:
     """Of the faces of a call: those to associate with each one's booking, those that this very request associated before, and the
     others with the reason. One that the user has is none of them."""
+    if len(user.faces) >= MAX_FACES and not user.faces.keys() >= set(_wanted(call)):
+        raise TooManyFaces(
+            f"The user has {MAX_FACES} faces, which is the most. Disassociate some first (DisassociateFaces)."
+        )
     serving = call.work.indexes.serving()
     partition = Partition(user.agency, user.collection)
     wanted = _wanted(call)
     owners = call.work.users.owners(user.agency, user.collection, wanted)
     there = _there(call, partition, serving.index.get(partition, [UUID(one) for one in wanted]))
-    like = fused(user, serving.index, user.faces)
+    # What this very request has associated before it was cut off is judged as if it had not.
+    its = {one for one, owner in owners.items() if request and owner.request == request}
+    stands = standing_faces(call.work.catalog, [user])[user.entry_id]
+    like = fused(user, serving.index, stands.keys() - its)
     threshold = call.asked.get("UserMatchThreshold", _THRESHOLD)
     taken: dict[str, str] = {}
     again: set[str] = set()
@@ -137,7 +161,7 @@ def _judged(call: Call, user: User, request: str | None) -> tuple[dict[str, str]
         ):
             refused.append(_refused(one, "LOW_MATCH_CONFIDENCE", UserId=user.user_id, Confidence=alike))
         elif len(user.faces) + len(taken) >= MAX_FACES:
-            # Rekognition has no word for it.
+            # Rekognition has no word for those that one call has too many.
             refused.append(_refused(one, UserId=user.user_id))
         else:
             taken[one] = there[one].booking_id
@@ -155,9 +179,12 @@ def _there(call: Call, partition: Partition, entries: Sequence[Entry]) -> dict[s
     }
 
 
-def _changed(call: Call, change: Callable[[User], Any]) -> Any:
-    """What ``change`` gives, decided on the user's record as it is when it is written."""
+def _once(call: Call, claim: Claim | None, change: Callable[[User], dict[str, Any]]) -> dict[str, Any]:
+    """What ``change`` gives, decided on the user's record as it is when it is written; or what the same request gave before."""
     for _ in range(_TURNS):
+        if claim and (earlier := claim.earlier_result(call.work.users.table)) is not None:
+            told: dict[str, Any] = json.loads(earlier) if earlier else {}
+            return told
         try:
             return change(expect_user(call))
         except UserMoved:
@@ -166,22 +193,14 @@ def _changed(call: Call, change: Callable[[User], Any]) -> Any:
 
 
 def _answer(call: Call, told: Mapping[str, Any]) -> Answer:
-    """With the user's status, once its template has followed, and searches find it."""
+    """With the user's status, once its template has followed, and searches find it; without one where the user is gone since."""
     _wait(lambda: (user := _known(call)) is None or user.revision == user.settled)
     user = _known(call)
     if user is None:
-        raise NotFound(NO_SUCH_USER)
+        return Answer(told)
     if user.faces and user.revision == user.settled:
         until_searches_find(call, Partition.of_users(user.agency, user.collection), UUID(user.entry_id))
     return Answer({**told, "UserStatus": user.status.value})
-
-
-def _asked_again(call: Call, operation: str) -> Claim | Answer | None:
-    """The claim of a call, or what it was answered before."""
-    expect(call)
-    claim = _claim(call, operation)
-    earlier = claim.earlier_result(call.work.users.table) if claim else None
-    return claim if earlier is None else _answer(call, json.loads(earlier))
 
 
 def _known(call: Call) -> User | None:

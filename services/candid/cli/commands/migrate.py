@@ -73,7 +73,8 @@ def rekognition(
 ) -> None:
     """Enrol a Rekognition collection's photos anew from the originals in S3. Templates can't be taken out of Rekognition.
 
-    A photo whose ExternalImageId is in Candid's collection already is left out, so a run that was cut off is begun again.
+    Of a photo's faces those stay that lie where the collection has them. A photo whose ExternalImageId is in Candid's collection
+    already is left out, so a run that was cut off is begun again.
     Users are not taken along: associate their faces again by ExternalImageId.
 
     \b
@@ -110,8 +111,11 @@ def rekognition(
     if left is not None:
         _write(left, tally.left)
     out.finish(rendering.as_json(what, tally))
+    if tally.failure is not None:
+        out.note(f"{tally.failure} The same command again goes on from here.")
+        raise typer.Exit(1)
     if stop.is_set():
-        out.note("Stopped. Give the same command again to go on.")
+        out.note("Stopped. The same command again goes on from here.")
         raise typer.Exit(130)
     if tally.left:
         out.note(f"See {left} for each." if left else "Give --left FILE to have each of those left, with its reason.")

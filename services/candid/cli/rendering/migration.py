@@ -15,7 +15,7 @@ from candid.cli.rendering.words import count, plural
 def found(what: Listed, collection: str) -> list[RenderableType]:
     """What there is to migrate."""
     parts = [
-        f"{collection} holds {plural(what.faces, 'face')} of {plural(len(what.wanted), 'photo')} with an ExternalImageId."
+        f"{collection} holds {plural(what.faces, 'face')} of {plural(len(what.photos), 'photo')} with an ExternalImageId."
     ]
     if what.unnamed:
         parts.append(f"{plural(what.unnamed, 'face')} without one: nothing says which photo they are from.")
@@ -37,6 +37,7 @@ def summary(tally: Tally) -> list[RenderableType]:
     """What became of the photos."""
     pairs = [
         ("Enrolled", f"{plural(tally.enrolled, 'photo')} ({plural(tally.faces, 'face')})"),
+        *([("Missing", plural(tally.missing, "face") + " of them")] if tally.missing else []),
         ("There already", plural(tally.there, "photo")),
         *((f"Left: {reason}", plural(number, "photo")) for reason, number in tally.reasons.most_common()),
     ]
@@ -50,13 +51,15 @@ def as_json(what: Listed, tally: Tally | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "faces": what.faces,
         "faces_without_external_image_id": what.unnamed,
-        "photos": len(what.wanted),
-        "ambiguous": sorted(what.ambiguous),
+        "photos": len(what.photos),
+        "ambiguous": what.ambiguous,
     }
     if tally is not None:
         told |= {
             "enrolled": tally.enrolled,
             "faces_enrolled": tally.faces,
+            "faces_missing": tally.missing,
+            "stopped_by": str(tally.failure) if tally.failure else None,
             "there_already": tally.there,
             "left": [
                 {"external_image_id": one.external, "reason": one.reason, "sentence": one.sentence}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from candid.gallery.booking import Booking, PhotoState
@@ -24,10 +25,12 @@ from candid.gallery.photos import PhotoKey
 from candid.gallery.upkeep.records import Records, absent, enrolled, is_held
 from candid.gallery.upkeep.steps import Budget, Cursor, Step
 from candid.gallery.users import User, user_pk, user_ref
+from candid.tables import now
 
 _KEPT: Final = 200
 """So many photos that were open are looked at again by themselves; of more the whole table is."""
 _TRIES: Final = 3
+_STUCK: Final = timedelta(minutes=10)
 _PAUSE: Final = 1.0
 _BETWEEN: Final = (2.0, 15.0, 45.0, 60.0)
 """Seconds between two rounds, by how many were fruitless: SQS counts its messages up to a minute late."""
@@ -131,11 +134,15 @@ class Filling:
         gone = absent(index, [one for one in photos if one[0].change is None])
         settled = [user for user in users if user.revision == user.settled]
         unlike = astray(index, settled)
+        open_ones = [user for user in users if user.revision != user.settled]
+        # One whose change nobody follows for so long is no progress.
+        stuck = [user for user in open_ones if now() - user.changed_at > _STUCK]
+        unlike += stuck
         if ask:
             self.hints.send(gone)
             for user in unlike:
                 self.records.remind_of(user)
-        moving = [_name(user) for user in users if user.revision != user.settled]
+        moving = [_name(user) for user in open_ones if user not in stuck]
         return len(photos), [*map(str, gone), *map(_name, unlike)], [*map(str, busy), *moving]
 
     def _ended(self, walk: _Walk, gone: int) -> _Walk:
