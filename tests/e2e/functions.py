@@ -43,7 +43,7 @@ class Functions:
             self._workers[name] = Worker(self._environment(name), self._folder / f"{name}.log")
         trace = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=1"
         deadline = int((time.time() + seconds) * 1000)
-        call = Invocation(str(uuid.uuid4()), name, deadline, trace, json.dumps(event).encode())
+        call = Invocation(str(uuid.uuid4()), self._deployed(name).arn, deadline, trace, json.dumps(event).encode())
         return json.loads(self._workers[name].invoke(call, int(seconds)).body)
 
     def handler(self, name: str) -> Callable[[dict[str, Any], Any], dict[str, Any]]:

@@ -10,11 +10,14 @@ from uuid import UUID
 
 import pytest
 
+from candid.correlation import following
 from candid.gallery.booking import BookingState, PhotoState
 from candid.gallery.collections import Collections
-from candid.gallery.fusion import digest
+from candid.gallery.fusion import digest, standing_faces
 from candid.gallery.index import Partition
 from candid.gallery.photos import PhotoKey
+from candid.gallery.thresholds import Threshold
+from candid.gallery.user_search import UserSearch
 from candid.gallery.users import User, UserMoved, Users, user_pk
 from tests.contract.events import change_batch
 from tests.integration.aws import GALLERY_TABLE
@@ -170,7 +173,6 @@ def test_a_photo_that_is_replaced_takes_its_face_out_of_the_template(here: Anna)
     one, key = here.station, here.keys[0]
     one.put(key, portrait("impostor_1"))
     assert one.arrive(key) == []
-    assert here.follow() == []
     assert one.photo(key).state is PhotoState.ENROLLED
     here.is_settled(here.faces[1:])
 
@@ -201,6 +203,113 @@ def test_a_worker_that_others_took_for_dead_puts_right_what_it_wrote(here: Anna)
     here.station.wire.hooks["index.upsert"] = another
     assert here.follow() == []
     here.is_settled(here.faces[1:])
+
+
+def test_a_booking_is_not_erased_before_an_earlier_replacement_is_out_of_a_template(here: Anna) -> None:
+    one, key = here.station, here.keys[0]
+    one.put(key, portrait("impostor_1"))
+    assert one.arrive(key) == []
+    # The user's note has not come, and yet the row's old face is in no template.
+    assert here.made_of() == digest(here.faces[1:])
+    one.catalog.mark_deleting(one.booking(key))
+    assert one.follow(key) == []
+    assert one.booking(key).state is BookingState.ERASED
+    here.is_settled(here.faces[1:])
+
+
+def test_a_face_that_is_associated_while_its_photo_is_replaced_is_in_no_template(here: Anna) -> None:
+    one, key = here.station, here.keys[0]
+    disassociate(here)
+    assert here.follow() == []
+    one.put(key, portrait("impostor_1"))
+
+    def meanwhile() -> None:
+        here.associate(here.faces[:1])
+        assert len(here.follow()) == 1, "it comes again: a worker has the photo in its hands"
+
+    one.wire.hooks["index.delete"] = meanwhile
+    assert one.arrive(key) == []
+    assert here.made_of() == digest(here.faces[1:])
+    assert here.follow() == []
+    here.is_settled(here.faces[1:])
+
+
+def test_what_a_worker_wrote_far_too_late_is_put_right_by_a_reminder(here: Anna) -> None:
+    """It erases one booking of the user's and hangs in the middle of a write, while others erase the other one."""
+    one, (first, second) = here.station, here.keys
+    one.catalog.mark_deleting(one.booking(first))
+
+    def meanwhile() -> None:
+        one.lease_ends()
+        one.catalog.mark_deleting(one.booking(second))
+        assert one.follow(second) == []
+        assert here.follow() == []
+        assert here.made_of() is None
+
+    one.wire.hooks["index.upsert"] = meanwhile
+    assert len(one.follow(first)) == 1
+    assert [item for item in one.items() if item["pk"] == user_pk(*ANNA) and item["sk"] == "CHANGE"]
+    one.lease_ends()
+    assert here.follow() == []
+    assert one.follow(first) == []
+    here.is_settled([])
+
+
+def test_a_template_that_comes_after_its_user_has_gone_goes_too(here: Anna) -> None:
+    one = here.station
+    here.users.disassociate(here.expect(), here.faces)
+    assert here.follow() == []
+    here.associate(here.faces)
+
+    def meanwhile() -> None:
+        moment = one.clock.moment
+        one.lease_ends()
+        delete(here)
+        assert here.follow() == []
+        assert here.anna() is None
+        one.clock.moment = moment
+
+    one.wire.hooks["index.upsert"] = meanwhile
+    assert here.follow() == []
+    deleted(here)
+
+
+def test_an_erasure_is_followed_by_its_own_id_whatever_users_it_meets(here: Anna) -> None:
+    one, key = here.station, here.keys[0]
+    with following("request-of-disassociation"):
+        disassociate(here)
+    with following("request-of-deletion"):
+        one.catalog.mark_deleting(one.booking(key))
+    assert one.follow(key) == []
+    assert (one.wire.published[-1][0], one.wire.followed[-1]) == ("BookingErased", "request-of-deletion")
+
+
+def test_a_face_that_was_lost_and_is_enrolled_again_is_in_the_template_again(here: Anna) -> None:
+    one = here.station
+    one.index.delete(Partition(AGENCY, HERE), [UUID(face) for face in here.faces])
+    here.users.remind(*ANNA)
+    assert here.follow() == []
+    assert here.made_of() is None
+    for key in here.keys:
+        assert one.arrive(key) == []
+    assert here.follow() == []
+    here.is_settled(here.faces)
+
+
+def test_a_deleted_booking_is_out_of_what_a_user_is_searched_and_scored_by_at_once(here: Anna) -> None:
+    one = here.station
+    one.catalog.mark_deleting(one.booking(here.keys[0]))
+    index = one.work.fusion.indexes.serving().index
+    gone, stands = index.get(Partition(AGENCY, HERE), [UUID(face) for face in here.faces])
+    any_score = Threshold(-1.0, None, None, None, "any")
+    found = UserSearch(index, one.catalog).find(
+        Partition(AGENCY, HERE), gone.template, threshold=lambda _: any_score, most=5
+    )
+    (candidate,) = found.candidates
+    assert (candidate.face.face_id, candidate.user_id) == (here.faces[1], "anna")
+    assert candidate.cosine == pytest.approx(float(gone.template @ stands.template), abs=1e-5)
+    one.catalog.mark_deleting(one.booking(here.keys[1]))
+    assert standing_faces(one.catalog, [here.expect()]) == {here.expect().entry_id: {}}
 
 
 def test_a_user_in_another_workers_hands_is_waited_for_and_comes_again(here: Anna) -> None:

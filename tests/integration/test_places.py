@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import botocore.client
 import pytest
+from botocore.exceptions import ClientError
 
 from candid import aws, storage
 from candid.cli.commands import place as command
 from candid.gallery.places import MARKER, MAX_PLACES
+from candid.tables import to_item
 from ingest import app as ingest_app
 from tests.contract.openapi import conforms
 from tests.gateway import Answer, Caller
-from tests.integration.aws import PHOTOS_BUCKET
+from tests.integration.aws import GALLERY_TABLE, PHOTOS_BUCKET
 from tests.integration.gallery import AGENCY
 from tests.integration.rekognition_world import STRANGER, World, ids, rekognition_world
 from tests.portraits import portrait
@@ -170,6 +173,63 @@ def test_the_longest_prefix_says_whose_an_object_is(world: World, bucket: Bucket
     bucket.place("")
     bucket.place("shared/", says=STRANGER)
     assert refused(world.client().detect_faces, Image=bucket.object("shared/a.jpg"))[0] == "InvalidS3ObjectException"
+
+
+def test_a_part_of_a_place_can_be_another_agencys(world: World, bucket: Bucket) -> None:
+    bucket.place("")
+    bucket.put("other-pd/2026/a.jpg", portrait("person_a_1"))
+    there = bucket.object("other-pd/2026/a.jpg")
+    assert world.client().detect_faces(Image=there)["FaceDetails"]
+    bucket.place("other-pd/", agency=STRANGER)
+    assert world.client(STRANGER).detect_faces(Image=there)["FaceDetails"]
+    assert refused(world.client().detect_faces, Image=there)[0] == "InvalidS3ObjectException"
+
+
+def test_an_image_too_deep_in_a_place_or_under_no_agencys_word_is_not_read(world: World, bucket: Bucket) -> None:
+    deep = "/".join("f" * 17) + "/a.jpg"
+    bucket.put(deep, portrait("person_a_1"))
+    bucket.place("")
+    assert refused(world.client().detect_faces, Image=bucket.object(deep))[0] == "InvalidS3ObjectException"
+    bucket.place("", says=AGENCY + "\n" * 300)
+    assert refused(world.client().detect_faces, Image=bucket.object("a.jpg"))[0] == "InvalidS3ObjectException"
+
+
+@pytest.mark.parametrize("code", ["KMS.DisabledException", "InvalidRequest", "KeyTooLongError", "InvalidObjectState"])
+def test_whatever_s3_calls_it_what_can_not_be_read_is_no_failure_of_candids(
+    world: World, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    bucket.place("")
+    call = botocore.client.BaseClient._make_api_call
+
+    def answered(client: Any, operation: str, parameters: Any) -> Any:
+        if operation == "GetObject" and parameters["Key"] == "a.jpg":
+            raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation)
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", answered)
+    assert refused(world.client().detect_faces, Image=bucket.object("a.jpg"))[0] == "InvalidS3ObjectException"
+
+
+def test_withdrawn_places_hide_none_that_is_not(world: World) -> None:
+    agency = f"agency-{uuid.uuid4().hex[:6]}"
+    items = [
+        {
+            **{
+                "pk": f"PLACES#{agency}",
+                "sk": f"PLACE#{uuid.UUID(int=number)}",
+                "place_id": str(uuid.UUID(int=number)),
+            },
+            **{"agency": agency, "bucket": "b", "prefix": f"{'x' * 3_000}{number}/", "registered_by": "chief"},
+            **{"registered_at": "2026-01-01T00:00:00.000000Z", "withdrawn_at": "2026-01-01T00:00:00.000000Z"},
+        }
+        for number in range(400)
+    ]
+    for first in range(0, len(items), 25):
+        some = [{"PutRequest": {"Item": to_item(item)}} for item in items[first : first + 25]]
+        aws.dynamodb().batch_write_item(RequestItems={GALLERY_TABLE: some})
+    assert asked(agency, "POST", "/v1/places", {"bucket": "county", "prefix": ""}).status == 201
+    told = asked(agency, "GET", "/v1/places")
+    assert (told.status, [one["bucket"] for one in told.body.get("places", [])]) == (200, ["county"]), told
 
 
 def test_what_is_not_there_or_too_large_is_told_so(world: World, bucket: Bucket) -> None:

@@ -221,6 +221,7 @@ def test_users_are_searched_with_an_image_a_face_and_a_user_and_each_search_is_s
         True,
         2,
     )
+    assert "template of a user's faces together" in kept["notice"]
     told = one.search_users(CollectionId=name, FaceId=stranger)
     assert ([match["User"]["UserId"] for match in told["UserMatches"]], told["SearchedFace"]) == (
         ["anna"],
@@ -277,6 +278,75 @@ def test_the_same_request_again_is_the_same_and_another_with_its_token_is_refuse
         one.delete_user(CollectionId=name, UserId="anna", **token)
 
 
+def test_a_request_that_is_delivered_twice_at_once_is_answered_twice_alike(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world.client()
+    faces = [face(one, name, "person_a_1"), face(one, name, "person_a_2")]
+    one.create_user(CollectionId=name, UserId="anna")
+
+    both = [{"FaceId": each} for each in faces]
+
+    def twice(method: str) -> None:
+        """The first delivery ends where the second is about to write."""
+        done, written = getattr(Users, method), []
+
+        def write(self: Users, *arguments: Any) -> Any:
+            if not written:
+                written.append(done(self, *arguments))
+            return done(self, *arguments)
+
+        monkeypatch.setattr(Users, method, write)
+
+    for method, call, members, wanted in (
+        (
+            "associate",
+            one.associate_faces,
+            {"FaceIds": faces},
+            {"AssociatedFaces": both},
+        ),
+        (
+            "disassociate",
+            one.disassociate_faces,
+            {"FaceIds": faces},
+            {"DisassociatedFaces": both},
+        ),
+        ("mark_deleting", one.delete_user, {}, {}),
+    ):
+        twice(method)
+        told = call(CollectionId=name, UserId="anna", ClientRequestToken=method, **members)
+        assert told.items() >= wanted.items()
+        monkeypatch.undo()
+
+
+def test_a_token_holds_for_what_changed_nothing_too(world: World, name: str) -> None:
+    one = world.client()
+    made = face(one, name, "person_a_1")
+    one.create_user(CollectionId=name, UserId="anna")
+    for call in (one.associate_faces, one.disassociate_faces):
+        call(CollectionId=name, UserId="anna", FaceIds=[UNKNOWN], ClientRequestToken="same")
+        told = refused(call, CollectionId=name, UserId="anna", FaceIds=[made], ClientRequestToken="same")
+        assert told[0] == "IdempotentParameterMismatchException"
+
+
+def test_a_face_that_is_nobodys_is_left_out_of_a_disassociation(world: World, name: str) -> None:
+    one = world.client()
+    made = face(one, name, "person_a_1")
+    one.create_user(CollectionId=name, UserId="anna")
+    told = one.disassociate_faces(CollectionId=name, UserId="anna", FaceIds=[made])
+    assert (told["DisassociatedFaces"], told["UnsuccessfulFaceDisassociations"]) == ([], [])
+
+
+def test_a_users_faces_are_listed_to_the_end_where_the_index_lacks_one(world: World, name: str) -> None:
+    one = world.client()
+    faces = sorted([face(one, name, "person_a_1"), face(one, name, "person_a_2")])
+    one.create_user(CollectionId=name, UserId="anna")
+    associated(one, name, "anna", faces)
+    serving().delete(Partition(AGENCY, name), [UUID(faces[0])])
+    pages = one.get_paginator("list_faces").paginate(CollectionId=name, UserId="anna", PaginationConfig={"PageSize": 1})
+    assert [one["FaceId"] for page in pages for one in page["Faces"]] == faces[1:]
+
+
 def test_a_user_has_so_many_faces_at_most(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "MAX_FACES", 2)
     one = world.client()
@@ -285,6 +355,8 @@ def test_a_user_has_so_many_faces_at_most(world: World, name: str, monkeypatch: 
     told = associated(one, name, "anna", faces)
     assert [each["FaceId"] for each in told["AssociatedFaces"]] == faces[:2]
     assert told["UnsuccessfulFaceAssociations"] == [{"FaceId": faces[2], "UserId": "anna", "Reasons": []}]
+    told = refused(one.associate_faces, CollectionId=name, UserId="anna", FaceIds=faces[2:])
+    assert told[0] == "ServiceQuotaExceededException"
 
 
 def test_a_hundred_faces_are_taken_and_let_go_of(world: World, name: str) -> None:

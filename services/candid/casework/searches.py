@@ -151,7 +151,7 @@ class Searches:
             **({"users": True} if asked.users else {}),
             "threshold": answer.threshold(found[0].threshold),
             "results": [answer.result(engine, shown, one) for shown, one in zip(probe.shown, found, strict=True)],
-            "notice": answer.notice(engine.card),
+            "notice": answer.notice(engine.card, users=asked.users),
             "policy": self.policy.mark,
         }
         with watch.part("store"):

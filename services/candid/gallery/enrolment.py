@@ -85,7 +85,7 @@ class Enrolment:
         key = PhotoKey.parse(text)
         if key is not None:
             return self.reconcile_photo(key, until, sequencer)
-        # Asked by HEAD, whose key a trace does not record (GET's it does): such a key may be a name.
+        # Asked by HEAD: such a key may be a name, and its object nothing that has to be read.
         if storage.read_metadata(self.bucket, text) is None:
             return Outcome(Kind.NOTHING)
         self.strays.unknown_key(text)

@@ -120,11 +120,8 @@ class Walk:
 
     def by_rekognition(self) -> None:
         """The same by Rekognition's API: a collection, faces, users, searches; and mistakes."""
-        word, asked = self.marks.word, {"probe_source": "other_still"}
-        given = self._done("POST", f"/v1/cases/{self.case()}/credentials", asked)
-        self.marks.secret("token of credentials", given["SessionToken"])
-        self.marks.text("token of credentials' secret", given["SecretAccessKey"])
-        one = stock(given)
+        word, one = self.marks.word, stock(self.credentials())
+        self.from_a_bucket(one)
         here = {"CollectionId": f"c-{uuid.uuid4().hex[:8]}"}
         one.create_collection(**here, Tags={word("tag"): word("tag value")})
         photo = {"Bytes": self.photo("person_a_1")}
@@ -155,6 +152,32 @@ class Walk:
         one.delete_faces(**here, FaceIds=face_ids)
         one.delete_collection(**here)
         self.asked += 14
+
+    def from_a_bucket(self, one: Any) -> None:
+        """Images by S3Object, from a place of the agency's own whose keys name people; ``one`` is Rekognition's client."""
+        s3, word = self.stack.aws("s3"), self.marks.word
+        bucket, prefix = f"bucket-{uuid.uuid4().hex[:8]}", f"{word('prefix')}/"
+        s3.create_bucket(Bucket=bucket)
+        place = self._done("POST", "/v1/places", {"bucket": bucket, "prefix": prefix})
+        key = f"{prefix}{word('object key')}.jpg"
+        image = {"S3Object": {"Bucket": bucket, "Name": key}}
+        s3.put_object(Bucket=bucket, Key=key, Body=self.photo("person_a_2"))
+        refused(one.detect_faces, Image=image)
+        s3.put_object(Bucket=bucket, Key=f"{prefix}candid-agency.txt", Body=self.agency.encode())
+        assert one.detect_faces(Image=image)["FaceDetails"]
+        refused(one.detect_faces, Image={"S3Object": {"Bucket": bucket, "Name": f"{prefix}{word('object key')}.jpg"}})
+        self._done("GET", "/v1/places")
+        self._done("DELETE", f"/v1/places/{place['place_id']}")
+        self.asked += 3
+
+    def credentials(self) -> dict[str, Any]:
+        """Of a case of its own."""
+        given: dict[str, Any] = self._done(
+            "POST", f"/v1/cases/{self.case()}/credentials", {"probe_source": "other_still"}
+        )
+        self.marks.secret("token of credentials", given["SessionToken"])
+        self.marks.text("token of credentials' secret", given["SecretAccessKey"])
+        return given
 
     def wrongly(self) -> None:
         """Every kind of mistake with something recognisable in it."""

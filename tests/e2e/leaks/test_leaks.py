@@ -30,9 +30,10 @@ from tests.e2e.stack import Stack, eventually
 from tests.gateway import Caller
 from tests.hostile.size import tries
 from tests.operations import operation_of
+from tests.rekognition import client
 
 ROLES = (Role.RECORDS, Role.INVESTIGATOR, Role.ADMIN)
-FUNCTIONS = ("authorizer", "casework", "embed", "index", "ingest", "redrive", "search")
+FUNCTIONS = ("authorizer", "casework", "embed", "index", "ingest", "redrive", "rekognition", "search")
 """All but *roles*, which exists for a domain on AWS."""
 
 
@@ -111,6 +112,7 @@ def test_nothing_recognisable_is_in_traces_dead_letters_or_what_a_failing_functi
 
         walk = Walk(_by_workers(workers, agency, officer), stack, marks, agency, settle)
         walk.well()
+        walk.from_a_bucket(client(walk.credentials(), workers.handler("rekognition")))
         walk.wrongly()
         for operation in ("status", "verify"):
             assert "problem" not in workers.invoke("index", {"operation": operation})
