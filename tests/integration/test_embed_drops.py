@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from email.header import Header
 from pathlib import Path
 
 import pytest
 
-from candid.gallery.booking import MAX_PHOTOS, BookingState, PhotoState, View
+from candid.gallery.booking import MAX_PHOTOS, BookingState, Indexing, PhotoState, View
 from candid.gallery.photos import PhotoKey
 from ingest import answers
 from tests.contract.openapi import conforms
@@ -200,3 +201,18 @@ def test_two_photos_of_a_new_booking_make_one_record(here: Station) -> None:
     assert {photo.state for photo in here.booking(first).photos} == {PhotoState.ENROLLED}
     assert len(here.booking(first).photos) == 2
     assert here.count() == 2
+
+
+def test_a_photo_beside_an_image_of_index_faces_is_no_booking_photo_of_its(here: Station) -> None:
+    (key,) = here.register()
+    image = replace(
+        here.booking(key), booking_id=str(uuid.uuid4()), booking_number=None, subject_id=None, booked_at=None
+    )
+    assert here.catalog.register_image(replace(image, indexing=Indexing("external")))
+    beside = PhotoKey(AGENCY, "bookings", image.booking_id, str(uuid.uuid4()))
+    drop(here, beside, METADATA)
+    assert [(kind, detail["reason"]) for kind, detail in here.wire.published] == [("PhotoRejected", "INDEXED_IMAGE")]
+    assert here.count() == 0
+    here.catalog.mark_deleting(here.booking(beside))
+    assert here.follow(beside) == []
+    assert here.versions(f"{AGENCY}/bookings/{image.booking_id}/") == 0

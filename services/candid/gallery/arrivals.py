@@ -49,6 +49,8 @@ class Arrivals:
             self.adoption.adopt_booking(key, metadata)
         elif booking.collection != key.collection:
             return self._stray(key, strays.COLLECTION_MISMATCH)
+        elif booking.indexing is not None:
+            return self._stray(key, strays.INDEXED_IMAGE)
         else:
             try:
                 self.adoption.adopt_photo(booking, key, metadata)

@@ -1,4 +1,5 @@
-"""Photos that lie where no enrolment is possible: a key of another form, another collection than the booking's, a ninth photo.
+"""Photos that lie where no enrolment is possible: a key of another form, another collection than the booking's, a ninth photo,
+beside an image that came by IndexFaces.
 
 Each gets a small record and one ``PhotoRejected`` event. A stray that names a booking is recorded in the booking's partition, so
 that an erasure finds its object too. A key of another form may itself tell who is on the photo: its SHA-256 stands for it.
@@ -26,11 +27,13 @@ from candid.tables import cancelled_by, is_condition_failure, key, now, timestam
 KEY_NOT_RECOGNISED: Final = "KEY_NOT_RECOGNISED"
 COLLECTION_MISMATCH: Final = "COLLECTION_MISMATCH"
 TOO_MANY_PHOTOS: Final = "TOO_MANY_PHOTOS"
+INDEXED_IMAGE: Final = "INDEXED_IMAGE"
 _SENTENCES: Final = {
     KEY_NOT_RECOGNISED: "The object's key is not <agency>/<collection>/<booking_id>/<photo_id> with lower-case UUIDs. "
     "Drop the photo under such a key.",
     COLLECTION_MISMATCH: "The photo lies under another collection than its booking. Drop it under the booking's own.",
     TOO_MANY_PHOTOS: FULL,
+    INDEXED_IMAGE: "The photo lies where an image of IndexFaces does, which is one alone. Drop it under a booking's own key.",
 }
 _UNKNOWN_KEPT_SECONDS: Final = 90 * 24 * 3600
 _ANNOUNCED: Final = "SET announced = :yes"
