@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS: Final = 2
 _READ_SECONDS: Final = 8
+ATTEMPT_SECONDS: float = _CONNECT_SECONDS + _READ_SECONDS
+"""What one attempt at a call may take."""
 _SPARE_SECONDS: Final = 0.5
 """In which an answer is made of what did not come."""
 _end: ContextVar[float | None] = ContextVar("end", default=None)
@@ -134,7 +136,7 @@ def _in_time(client: T) -> T:
 
 def _expect_time(**_: Any) -> None:
     end = _end.get()
-    if end is not None and time.monotonic() + _CONNECT_SECONDS + _READ_SECONDS > end:
+    if end is not None and time.monotonic() + ATTEMPT_SECONDS > end:
         raise DependencyUnavailable("Candid's stores answer too slowly now. Try again in a minute.")
 
 

@@ -10,6 +10,7 @@ index, and does to the worker what the environment says.
 | ``LARGEST_FILE`` | the disk is full for files of so many bytes |
 | ``BUSY_SECONDS`` | after so long a photo that another worker holds is to come again |
 | ``LEAST_SECONDS`` | with less time left than this no photo is begun |
+| ``ATTEMPT_SECONDS`` | with less time left than this nothing is asked of a store |
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ if (ahead := _told("CLOCK_SECONDS", 0)) != 0:
 import botocore.client  # noqa: E402
 
 import embed.app  # noqa: E402
+from candid import aws  # noqa: E402
 from candid.gallery.exact.index import ExactIndex  # noqa: E402
 from candid.gallery.opensearch.index import OpenSearchIndex  # noqa: E402
 
 embed.app.BUSY_SECONDS = int(_told("BUSY_SECONDS", embed.app.BUSY_SECONDS))
 embed.app.LEAST_SECONDS = _told("LEAST_SECONDS", embed.app.LEAST_SECONDS)
+aws.ATTEMPT_SECONDS = _told("ATTEMPT_SECONDS", aws.ATTEMPT_SECONDS)
 _noted = os.open(os.environ.get("NOTED_WRITES") or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 _chance = _told("KILL_CHANCE", 0)
 _after = int(_told("KILL_AFTER", -1))

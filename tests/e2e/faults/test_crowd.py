@@ -121,7 +121,10 @@ class Consumer:
         workers.end()
 
     def _workers(self, foul: bool) -> Functions:
-        variables = {"BUSY_SECONDS": "5", "LEAST_SECONDS": "3", "AWS_ENDPOINT_URL": self.sky.url}
+        variables = {
+            **{"BUSY_SECONDS": "5", "LEAST_SECONDS": "3", "ATTEMPT_SECONDS": "1"},
+            "AWS_ENDPOINT_URL": self.sky.url,
+        }
         self.kind = "workers"
         if foul:
             variables["KILL_CHANCE"] = str(KILL_CHANCE)

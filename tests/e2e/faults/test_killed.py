@@ -26,6 +26,7 @@ from tests.hostile.size import tries
 STEP = tries(2, 1)
 """Between points at which a worker is killed."""
 INVOCATION_SECONDS = 8.0
+SHORT = {"LEAST_SECONDS": "3", "ATTEMPT_SECONDS": "1"}
 LEASE_SECONDS = INVOCATION_SECONDS + LEASE_MARGIN_SECONDS + 1
 
 
@@ -96,7 +97,7 @@ def test_a_worker_killed_between_any_two_writes_leaves_nothing_that_the_next_del
         for point in range(number % STEP, len(writes) + 1, STEP):
             workers.variables = {}
             booking_id, event = begin(scene)
-            victim = Functions(stack, tmp_path / f"{name}-{point}", SITE, KILL_AFTER=str(point), LEAST_SECONDS="3")
+            victim = Functions(stack, tmp_path / f"{name}-{point}", SITE, KILL_AFTER=str(point), **SHORT)
             answer = victim.invoke("embed", event, seconds=INVOCATION_SECONDS)
             assert "SIGKILL" in answer["errorMessage"], answer
             expected[booking_id] = ends
