@@ -14,7 +14,7 @@ help: ## List the commands
 	@echo
 	@echo "  make run FRESH=1                                      start with an empty gallery"
 	@echo "  make run DETACH=1                                     return when it is up; make stop ends it"
-	@echo "  make run CANDID_AWS_PORT=4570 CANDID_FACES_PORT=4571  other ports"
+	@echo "  make run CANDID_AWS_PORT=4570 CANDID_FACES_PORT=4571 CANDID_REKOGNITION_PORT=4572  other ports"
 	@echo "  make run MODEL=deepface:SFace                         another face model (a gallery of its own)"
 	@echo "  make run INDEX=opensearch                             on a real OpenSearch node (a gallery of its own; JDK and Maven)"
 	@echo "  make opensearch OPENSEARCH=2                          OpenSearch 2.19 instead of 3.2"

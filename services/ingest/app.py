@@ -62,7 +62,7 @@ def work() -> Work:
     return Work(
         Intake(Catalog(told.gallery_table), Collections(told.gallery_table), told.photos_bucket),
         Sharing(told.gallery_table),
-        Places(told.gallery_table),
+        Places(told.gallery_table, frozenset({told.photos_bucket})),
     )
 
 

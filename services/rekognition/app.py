@@ -30,7 +30,7 @@ from candid.casework.probes import Probes
 from candid.casework.searches import Searches
 from candid.casework.stored import StoredSearches
 from candid.correlation import correlation_id, follow, following
-from candid.errors import CandidError, LimitReached
+from candid.errors import CandidError, Forbidden, LimitReached
 from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections
 from candid.gallery.images import Images
@@ -169,9 +169,16 @@ def _grant(request: SignedRequest) -> Grant:
 
 
 def _allow(grant: Grant, operation: Operation) -> None:
-    grant.principal.require(operation.permission)
     if operation.needs_case and grant.case_id is None:
-        raise Refused("No search without a case. Get credentials of one (POST /v1/cases/{case_id}/credentials).")
+        raise Refused(
+            "No search without a case, and these are credentials for records. Get some of a case (`candid case credentials`)."
+        )
+    try:
+        grant.principal.require(operation.permission)
+    except Forbidden as error:
+        if grant.case_id is None:
+            raise
+        raise Forbidden(f"{error} Get credentials for records (`candid credentials`): these are of a case.") from None
     wired().limits.spend(grant.principal, operation.permission)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from candid.access.principal import Role
 from tests.e2e.stack import Stack, portrait
 from tests.e2e.test_rekognition import credentials
 from tests.hostile import photos
@@ -62,6 +63,11 @@ class County:
             env=self.environment | dict(env or {}),
         )
 
+    def ours_is_there(self) -> bool:
+        """Whether Candid has the collection for the other agency."""
+        one = stock(self.stack.api("ridgeport-so").records_credentials(900).as_json())
+        return self.name in one.list_collections()["CollectionIds"]
+
     def photos(self) -> tuple[str, str]:
         return "--photos", f"s3://{self.bucket}/2026/{{external_image_id}}.jpg"
 
@@ -81,6 +87,9 @@ def test_a_collection_is_enrolled_anew_from_its_photos_and_a_second_run_has_noth
     for name in NAMES:
         county.index(name, name)
         county.keep(f"2026/{name}.jpg", portrait(f"{name}.jpg"))
+    assert (county.migrate().code, county.ours_is_there()) == (0, False), (
+        "without --photos it is listed, and nothing is done"
+    )
     listed = county.migrate("--json")
     assert (listed.code, listed.json["photos"], listed.json["faces"]) == (0, 3, 3)
     ran = county.migrate(*county.photos(), "--json")
@@ -111,8 +120,13 @@ def test_what_can_not_be_taken_along_is_told_photo_by_photo(county: County) -> N
         "Left: InvalidImageFormatException",
     ):
         assert said in ran.out, ran.out
-    rows = {row["external_image_id"]: row["reason"] for row in csv.DictReader(left.open())}
-    assert rows == {"no-photo": "NO_PHOTO", "no-face": "InvalidImageFormatException"}
+    rows = {(row["external_image_id"], row["reason"]) for row in csv.DictReader(left.open())}
+    assert rows == {
+        ("", "NO_EXTERNAL_IMAGE_ID"),
+        ("there", "SEVERAL_IMAGES"),
+        ("no-photo", "NO_PHOTO"),
+        ("no-face", "InvalidImageFormatException"),
+    }
     assert [face["ExternalImageId"] for face in county.ours(f"{county.name}-2")] == ["there"]
 
 
@@ -135,6 +149,22 @@ def test_of_a_photo_of_several_people_those_alone_are_enrolled_whom_the_collecti
     ran = county.migrate(*county.photos(), "--json")
     assert [one["reason"] for one in ran.json["left"]] == ["OTHER_FACES"]
     assert len(county.ours(county.name)) == 1
+
+
+def test_a_photo_of_somebody_elses_face_or_number_is_not_taken_for_the_one_that_was_indexed(county: County) -> None:
+    county.index("person_a_1", "single")
+    people = Image.open(io.BytesIO(portrait("person_b_1.jpg")))
+    elsewhere = Image.new("RGB", (3 * people.width, 3 * people.height))
+    elsewhere.paste(people, (2 * people.width, 2 * people.height))
+    county.keep("2026/single.jpg", photos.saved(elsewhere))
+    api = county.stack.api("ridgeport-so", *Role)
+    county.index("person_b_2", "LPD-10001")
+    county.keep("2026/LPD-10001.jpg", portrait("person_b_2.jpg"))
+    county.stack.settled(api, county.stack.book(api, portrait("impostor_1.jpg"), number="LPD-10001"))
+    ran = county.migrate(*county.photos(), "--to", "bookings", "--json")
+    assert ran.code == 1
+    left = {one["external_image_id"]: one["reason"] for one in ran.json["left"]}
+    assert left == {"single": "OTHER_FACES", "LPD-10001": "BOOKING_OF_THAT_NUMBER"}
 
 
 def test_wrong_use_is_told_and_nothing_is_done(county: County) -> None:
@@ -167,3 +197,10 @@ def test_wrong_use_is_told_and_nothing_is_done(county: County) -> None:
         },
     )
     assert (ran.code, "names Candid itself" in ran.err) == (1, True)
+    ran = county.migrate(env={"AWS_ENDPOINT_URL_REKOGNITION": told["endpoint"]})
+    assert (ran.code, "also for an AWS profile" in ran.err) == (1, True)
+    ran = county.migrate(*county.photos(), "--left", "/nonexistent/left.csv")
+    assert (ran.code, "can't be written" in ran.err) == (2, True)
+    county.index("person_a_1", "one")
+    ran = county.migrate("--photos", "s3://no-such-bucket-here/{external_image_id}.jpg")
+    assert (ran.code, "There is no bucket no-such-bucket-here" in ran.err) == (1, True), ran.err

@@ -91,10 +91,15 @@ def test_a_place_is_added_listed_and_removed(world: World, tmp_path: Path) -> No
     [place] = candid("place", "list", *AGENCY, "--json", cwd=tmp_path).json["places"]
     assert (place["bucket"], place["prefix"]) == ("lakeside-photos", "booking/")
     assert candid("place", "add", "s3://lakeside-photos", *AGENCY, "--json", cwd=tmp_path).json["prefix"] == ""
-    removed = candid("place", "remove", place["place_id"], *AGENCY, cwd=tmp_path)
-    assert "Nothing is read from s3://lakeside-photos/booking/ any more" in removed.out
-    unknown = candid("place", "remove", place["place_id"], *AGENCY, cwd=tmp_path)
-    assert (unknown.code, "no such place" in unknown.err) == (1, True)
+    removed = candid("place", "remove", "s3://lakeside-photos/booking/", *AGENCY, cwd=tmp_path)
+    assert "is still read, by way of s3://lakeside-photos/" in removed.out
+    removed = candid("place", "remove", "s3://lakeside-photos", *AGENCY, cwd=tmp_path)
+    assert "Nothing is read from s3://lakeside-photos/ any more" in removed.out
+    for unknown in (place["place_id"], "s3://lakeside-photos/booking/"):
+        refused = candid("place", "remove", unknown, *AGENCY, cwd=tmp_path)
+        assert (refused.code, "no such place" in refused.err) == (1, True)
+    refused = candid("place", "add", "s3://lakeside-photos/booking", *AGENCY, cwd=tmp_path)
+    assert (refused.code, "did you mean s3://lakeside-photos/booking/?" in refused.err) == (2, True)
     for wrong in ("lakeside-photos/booking/", "https://lakeside-photos/", "s3:///booking/", "s3://a/b/?c"):
         refused = candid("place", "add", wrong, *AGENCY, cwd=tmp_path)
         assert (refused.code, "s3://BUCKET/PREFIX/" in refused.err) == (2, True)

@@ -103,6 +103,19 @@ def test_a_profile_is_one_that_botocore_reads_and_the_others_stay(world: World, 
     assert command[:2] == ["env", f"CANDID_HOME={tmp_path / '.candid'}"]
 
 
+@pytest.mark.parametrize("name", ["mine", "served", "default"])
+def test_a_profile_that_is_somebody_elses_stays_as_it_is(world: World, tmp_path: Path, name: str) -> None:
+    config = tmp_path / "config"
+    before = (
+        "[default]\nregion = eu-west-1\n[profile mine]\nregion = eu-west-1\naws_access_key_id = AKIA\n"
+        "[services served]\ns3 =\n  endpoint_url = http://127.0.0.1:9\n"
+    )
+    config.write_text(before)
+    ran = case(tmp_path, *SOURCE, "--profile", name, config=config)
+    assert (ran.code, "stays as it is" in ran.err) == (1, True)
+    assert config.read_text() == before
+
+
 def test_a_new_profiles_file_is_its_owners_alone(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "new" / "config"
     assert case(tmp_path, *SOURCE, "--profile", "lakeside", config=config).code == 0

@@ -12,8 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from candid import aws, storage
+from candid.access.principal import Principal, Role
 from candid.cli.commands import place as command
-from candid.gallery.places import MARKER, MAX_PLACES
+from candid.gallery.places import MARKER, MAX_PLACES, Places
 from candid.tables import to_item
 from ingest import app as ingest_app
 from tests.contract.openapi import conforms
@@ -253,9 +254,19 @@ def test_candids_own_buckets_are_no_place(world: World) -> None:
     ours = Bucket(PHOTOS_BUCKET)
     ours.put(f"{AGENCY}/{MARKER}", AGENCY.encode())
     ours.put(f"{AGENCY}/a.jpg", portrait("person_a_1"))
-    assert asked(AGENCY, "POST", "/v1/places", {"bucket": PHOTOS_BUCKET, "prefix": f"{AGENCY}/"}).status == 201
+    assert asked(AGENCY, "POST", "/v1/places", {"bucket": PHOTOS_BUCKET, "prefix": f"{AGENCY}/"}).status == 400
+    # And the function that reads has the last word.
+    chief = Principal(AGENCY, "chief", frozenset({Role.ADMIN}))
+    Places(GALLERY_TABLE).register(chief, PHOTOS_BUCKET, f"{AGENCY}/")
     told = refused(world.client().detect_faces, Image=ours.object(f"{AGENCY}/a.jpg"))
     assert told[0] == "InvalidS3ObjectException"
+
+
+@pytest.mark.parametrize("says", ["Washington-County\r\n", "\ufeffwashington-county", "  washington-county "])
+def test_a_marker_is_read_as_editors_and_shells_write_it(world: World, bucket: Bucket, says: str) -> None:
+    bucket.put("a.jpg", portrait("person_a_1"))
+    bucket.place("", says=says)
+    assert world.client().detect_faces(Image=bucket.object("a.jpg"))["FaceDetails"]
 
 
 def test_the_command_line_names_the_same_object() -> None:

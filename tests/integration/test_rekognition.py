@@ -316,6 +316,15 @@ def test_a_failure_that_nobody_foresaw_says_nothing_of_itself(world: World, monk
             b"{}",
             "IncompleteSignatureException",
         ),
+        (
+            # As it is signed with the keys of an AWS account.
+            [
+                ("X-Amz-Target", "RekognitionService.DetectFaces"),
+                ("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20261128/us-east-1/rekognition/aws4_request, x"),
+            ],
+            b"{}",
+            "UnrecognizedClientException",
+        ),
     ],
 )
 def test_a_call_that_no_client_makes_is_refused_in_words(

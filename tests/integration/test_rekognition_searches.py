@@ -136,7 +136,7 @@ def test_records_credentials_index_and_search_nothing(world: World, name: str) -
     ):
         told = refused(call, CollectionId=name, **members)
         assert told[0] == "AccessDeniedException"
-        assert "No search without a case." in told[2]
+        assert "No search without a case" in told[2]
         assert wrong(told[2]) is None
     assert aws.dynamodb().scan(TableName=CASEWORK_TABLE, Select="COUNT")["Count"] == before
     investigator = world.client(roles="investigator")

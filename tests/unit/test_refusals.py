@@ -34,6 +34,7 @@ ELSEWHERE = {
     "Unreachable(_why_unreachable(url, broken))": "below",
     "Refused(_reason(name))": "below, for each operation",
     "Revoked(str(error))": "another refusal's text",
+    "Forbidden(f'{error} Get credentials for records (`candid credentials`): these are of a case.')": "with another's text",
     "Refused(told['Error']['Message'])": "Candid's own answer to a Rekognition client",
 }
 """Calls whose text is made elsewhere."""

@@ -44,6 +44,10 @@ class IncompleteSignature(NotAuthenticated):
     """The Authorization header is none of Signature Version 4's, or leaves out what must be signed."""
 
 
+class ForeignCredentials(NotAuthenticated):
+    """Signed, and not with credentials of Candid's."""
+
+
 class InvalidSignature(NotAuthenticated):
     """The request is not what was signed, was signed with another secret, for another place, or at another time."""
 
@@ -87,6 +91,11 @@ def read(request: SignedRequest, *, service: str, region: str, now: datetime) ->
     if not values:
         raise NoSignature(
             "The request is not signed. Sign it with the credentials of a case (POST /v1/cases/{case_id}/credentials)."
+        )
+    if "x-amz-security-token" not in request.headers and values[0].startswith("AWS4-"):
+        raise ForeignCredentials(
+            "The call is not signed with credentials of Candid's, which have a session token. Get some of a case "
+            "(`candid case credentials`), or for records (`candid credentials`)."
         )
     found = _HEADER.fullmatch(values[0]) if len(values) == 1 and len(values[0]) <= MAX_AUTHORIZATION else None
     if found is None:

@@ -26,6 +26,10 @@ class ConfigNotWritten(CandidError):
     """The file of AWS's profiles can't be written."""
 
 
+class NotOurs(CandidError):
+    """There is a profile of that name already, which is somebody else's."""
+
+
 def exported(told: Credentials) -> str:
     """Lines for ``eval`` in a POSIX shell."""
     variables = {
@@ -55,7 +59,8 @@ def process_answer(told: Credentials) -> str:
 def write_profile(
     name: str, told: Credentials, command: Sequence[str], environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """Make the profile, or make it anew, whose credentials ``command`` prints; the file. Raises ``ConfigNotWritten``."""
+    """Make the profile, or make it anew, whose credentials ``command`` prints; the file. Raises ``ConfigNotWritten``,
+    ``NotOurs``."""
     path = Path(environ.get("AWS_CONFIG_FILE") or Path.home() / ".aws" / "config").expanduser()
     sections = {
         f"profile {name}": [
@@ -67,6 +72,10 @@ def write_profile(
     }
     try:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if name == "default" or not _is_ours(before, sections):
+            raise NotOurs(
+                f"The profile {name} is not one that Candid made, and stays as it is. Name another one with --profile."
+            )
         text = _without(before, sections.keys())
         text += "".join(f"\n[{title}]\n" + "\n".join(lines) + "\n" for title, lines in sections.items())
         _replace(path, text.lstrip("\n"))
@@ -74,6 +83,27 @@ def write_profile(
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigNotWritten(f"{path} can't be written ({why}). Set AWS_CONFIG_FILE to another file.") from None
     return path
+
+
+def _is_ours(text: str, sections: Mapping[str, Sequence[str]]) -> bool:
+    """Whether all that stands under these titles is what this module writes, whatever it says."""
+    told: dict[str, list[str]] = {}
+    title = ""
+    for line in text.splitlines():
+        if found := _SECTION.match(line):
+            title = found["name"].strip()
+            told.setdefault(title, [])
+        elif line.strip():
+            told.setdefault(title, []).append(line)
+    return all(
+        [_key(line) for line in told[title]] == [_key(line) for line in lines]
+        for title, lines in sections.items()
+        if title in told
+    )
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].rstrip()
 
 
 def _without(text: str, titles: object) -> str:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Final
 
 from candid.cli.answers import Credentials
-from candid.cli.problems import NotConfigured, NotThere, Refused
+from candid.cli.problems import NotConfigured, NotThere, Refused, Unreachable
 from candid.errors import CandidError
 
 PLACE: Final = "{external_image_id}"
@@ -46,7 +46,7 @@ _CREDENTIALS: Final = frozenset(
     }
 )
 """… and by S3."""
-_ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403"})
+_ABSENT: Final = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
 _SAME: Final = 0.3
 """Of two detectors' boxes of one face at least so much of their union is common."""
 
@@ -56,11 +56,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A collection's faces: how many there are, how many of them have no ExternalImageId, and of each id its images, with the
-    boxes of each one's faces."""
+    """A collection's faces: how many there are, the ids of those that have no ExternalImageId, and of each ExternalImageId its
+    images, with the boxes of each one's faces."""
 
     faces: int
-    unnamed: int
+    unnamed: Sequence[str]
     photos: Mapping[str, Sequence[Sequence[Box]]]
 
     @property
@@ -92,7 +92,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A photo that was not enrolled, and why: a word and a sentence."""
+    """A photo that was not enrolled (or a face of which nobody knows the photo), and why: a word and a sentence."""
 
     external: str
     reason: str
@@ -111,47 +111,57 @@ class Tally:
     there: int = 0
     failure: CandidError | None = None
     """Why the run ended before all had been looked at."""
+    unenrolled: int = 0
     left: list[Left] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
+    def leave(self, one: Left) -> None:
+        """Something was not taken along."""
+        self.left.append(one)
+        self.reasons[one.reason] += 1
+
     def done(self) -> int:
         """Photos of which it is known what became."""
-        return self.enrolled + self.there + len(self.left)
+        return self.enrolled + self.there + self.unenrolled
 
 
 def listed(rekognition: Any, collection: str) -> Listed:
     """What a collection of Rekognition's holds. Raises ``NotThere``, ``Refused``, ``NotConfigured``."""
     images: dict[str, dict[str, list[Box]]] = defaultdict(lambda: defaultdict(list))
-    faces = unnamed = 0
+    faces, unnamed = 0, list[str]()
     for face in _faces(rekognition, collection, "Rekognition"):
         faces += 1
         if external := face.get("ExternalImageId"):
             images[external][face["ImageId"]].append(_box(face))
         else:
-            unnamed += 1
+            unnamed.append(face["FaceId"])
     return Listed(faces, unnamed, {external: list(of.values()) for external, of in images.items()})
 
 
 def _faces(rekognition: Any, collection: str, whose: str) -> Iterator[Mapping[str, Any]]:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
     try:
         for page in rekognition.get_paginator("list_faces").paginate(CollectionId=collection):
             yield from page["Faces"]
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code, said = error.response["Error"]["Code"], error.response["Error"]["Message"].rstrip(".")
         if code == "ResourceNotFoundException":
             raise NotThere(
                 f"There is no collection {collection} there. Check its name, the Region and the account.", status=404
             ) from None
+        status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
         raise Refused(
-            f"{whose} does not list the collection ({code}). Check that the credentials allow rekognition:ListFaces.",
-            status=int(error.response["ResponseMetadata"]["HTTPStatusCode"]),
+            f"{whose} does not list the collection: {said} ({code}). Check its name, the Region, and that the credentials are "
+            "right and allow rekognition:ListFaces.",
+            status=status,
+            kind=code,
         ) from None
+    except (EndpointConnectionError, ConnectTimeoutError):
+        raise Unreachable(f"{whose} does not answer at {rekognition.meta.endpoint_url}. Check the network.") from None
     except BotoCoreError as error:
         raise NotConfigured(
-            f"{whose} can't be asked ({type(error).__name__}). Set the Region, and the credentials of the account that has "
-            "the collection (--source-profile)."
+            f"{whose} can't be asked: {str(error).rstrip('.')}. Set the Region (--region) and the credentials (--source-profile)."
         ) from None
 
 
@@ -164,15 +174,12 @@ def same(records: Sequence[Mapping[str, Any]], images: Sequence[Sequence[Box]]) 
     """The ids of those of an answer's ``FaceRecords`` that are faces of the image that they fit best, and how many it has."""
     best: tuple[set[str], int] = set(), max(map(len, images))
     for boxes in images:
-        if len(boxes) == len(records) == 1:
-            found = {records[0]["Face"]["FaceId"]}
-        else:
-            found = {
-                like["Face"]["FaceId"]
-                for box in boxes
-                if (like := max(records, key=lambda one: _overlap(_box(one["Face"]), box), default=None))
-                and _overlap(_box(like["Face"]), box) >= _SAME
-            }
+        found = {
+            like["Face"]["FaceId"]
+            for box in boxes
+            if (like := max(records, key=lambda one: _overlap(_box(one["Face"]), box), default=None))
+            and _overlap(_box(like["Face"]), box) >= _SAME
+        }
         if len(found) > len(best[0]):
             best = found, len(boxes)
     return best
@@ -219,12 +226,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The use case: photos at ``address``, read with ``s3``, into ``collection`` of ``target``, by ``workers`` at a time."""
+    """The use case: photos at ``address``, read with ``s3``, into ``collection`` of ``target``, by ``workers`` at a time.
+    ``is_booked`` says whether the collection has a booking of that number, whose faces have it for their ExternalImageId too."""
 
     s3: Any
     address: Address
     target: Target
     collection: str
+    is_booked: Callable[[str], bool]
     workers: int
     stop: threading.Event
 
@@ -237,14 +246,24 @@ class Migration:
             for face in _faces(self.target.client(), self.collection, "Candid")
             if "ExternalImageId" in face
         }
-        tally = Tally(len(what.photos), there=len(there & what.photos.keys()))
-        waiting = iter(sorted(what.photos.keys() - there))
-        going: set[Future[tuple[int, int] | Left]] = set()
+        tally = Tally(len(what.photos))
+        for face in what.unnamed:
+            tally.leave(Left("", "NO_EXTERNAL_IMAGE_ID", f"Nothing says which photo face {face} is from."))
+        for external in what.ambiguous:
+            others = len(what.photos[external]) - 1
+            tally.leave(
+                Left(external, "SEVERAL_IMAGES", f"{others} more with this id; the photo under it is one of them.")
+            )
+        waiting = iter(sorted(what.photos))
+        going: set[Future[tuple[int, int] | Left | None]] = set()
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
                 if not self.stop.is_set():
                     more = islice(waiting, self.workers * _AHEAD - len(going))
-                    going |= {pool.submit(self._one, external, what.photos[external]) for external in more}
+                    going |= {
+                        pool.submit(self._known, one) if one in there else pool.submit(self._one, one, what.photos[one])
+                        for one in more
+                    }
                 if not going:
                     return tally
                 try:
@@ -258,7 +277,16 @@ class Migration:
                     going = {one for one in going if not one.cancel()}
                 watch(tally)
 
-    def _count(self, tally: Tally, one: Future[tuple[int, int] | Left]) -> None:
+    def _known(self, external: str) -> Left | None:
+        if self.is_booked(external):
+            return Left(
+                external,
+                "BOOKING_OF_THAT_NUMBER",
+                "The collection has a booking of that number. Look whether it is the same person.",
+            )
+        return None
+
+    def _count(self, tally: Tally, one: Future[tuple[int, int] | Left | None]) -> None:
         try:
             told = one.result()
         except CandidError as failure:
@@ -266,9 +294,11 @@ class Migration:
             self.stop.set()
             tally.failure = tally.failure or failure
             return
-        if isinstance(told, Left):
-            tally.left.append(told)
-            tally.reasons[told.reason] += 1
+        if told is None:
+            tally.there += 1
+        elif isinstance(told, Left):
+            tally.leave(told)
+            tally.unenrolled += 1
         else:
             tally.enrolled += 1
             tally.faces += told[0]
@@ -315,7 +345,7 @@ class Migration:
         return Left(external, "NO_FACE", f"No face of the photo was taken ({', '.join(reasons) or 'none was found'}).")
 
     def _image(self, external: str) -> dict[str, Any] | Left:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
         key = self.address.of(external)
         where = f"s3://{self.address.bucket}/{key}"
@@ -331,9 +361,13 @@ class Migration:
                 raise NotConfigured(
                     f"S3 does not take the credentials any more ({code}). Get new ones, and give the same command again."
                 ) from None
+            if code == "NoSuchBucket":
+                raise NotThere(f"There is no bucket {self.address.bucket}. Check --photos.", status=404) from None
             if code in _ABSENT:
                 return Left(external, "NO_PHOTO", f"There is no photo at {where}, or it may not be read ({code}).")
             return Left(external, "PHOTO_NOT_READ", f"S3 did not give {where} ({code}).")
+        except (EndpointConnectionError, ConnectTimeoutError):
+            raise Unreachable(f"S3 does not answer at {self.s3.meta.endpoint_url}. Check the network.") from None
         except BotoCoreError as error:
             return Left(external, "PHOTO_NOT_READ", f"S3 did not give {where} ({type(error).__name__}).")
 

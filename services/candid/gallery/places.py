@@ -8,6 +8,7 @@ is another's by naming it, and whoever has the bucket takes it back by deleting 
 from __future__ import annotations
 
 import uuid
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 from candid import aws, storage
 from candid.access.principal import Principal
 from candid.aws import dependency
-from candid.errors import Conflict, ImageTooLarge, NotFound
+from candid.errors import Conflict, ImageTooLarge, InvalidRequest, NotFound
 from candid.gallery.transaction import write_all
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
@@ -56,7 +57,10 @@ class Places:
     ours: frozenset[str] = frozenset()
 
     def register(self, who: Principal, bucket: str, prefix: str) -> Place:
-        """Let the agency's calls read images there. Registering again is the same place. Raises ``Conflict``."""
+        """Let the agency's calls read images there. Registering again is the same place. Raises ``Conflict``, and
+        ``InvalidRequest`` for Candid's own bucket."""
+        if bucket in self.ours:
+            raise InvalidRequest("That bucket is Candid's own. Name one of your agency's.")
         place_id = str(uuid.uuid5(_NAMESPACE, "\0".join((who.agency, bucket, prefix))))
         for _ in range(_TURNS):
             known, revision = self._known(who.agency)
@@ -144,7 +148,8 @@ def says_so(place: Place, name: str) -> bool:
         except ImageTooLarge:
             return False
         if told is not None:
-            return told.strip() == place.agency.encode()
+            # As editors and shells write it.
+            return told.removeprefix(BOM_UTF8).strip().lower() == place.agency.encode()
     return False
 
 

@@ -24,6 +24,7 @@ _AUTHENTICATION: Final = (
     (credentials.ExpiredToken, "ExpiredTokenException"),
     (credentials.UnknownToken, "UnrecognizedClientException"),
     (signatures.NoSignature, "MissingAuthenticationTokenException"),
+    (signatures.ForeignCredentials, "UnrecognizedClientException"),
     (signatures.IncompleteSignature, "IncompleteSignatureException"),
     (signatures.InvalidSignature, "InvalidSignatureException"),
 )

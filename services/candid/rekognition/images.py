@@ -46,7 +46,7 @@ def _object(call: Call, member: str, named: Mapping[str, str]) -> bytes:
     if not says_so(place, named["Name"]):
         raise UnreadableObject(
             f"{member}.S3Object lies in a place that does not say that it is your agency's, or that Candid may not read. Put an "
-            f"object {MARKER} with your agency's name there, at most 16 folders above the image."
+            f"object {MARKER} that holds {call.agency} into the place, and let the stack's ImageObjects name it."
         )
     data = storage.read_foreign(named["Bucket"], named["Name"], named.get("Version"))
     if data is None:

@@ -130,9 +130,7 @@ def _judged(call: Call, user: User, request: str | None) -> tuple[dict[str, str]
     """Of the faces of a call: those to associate with each one's booking, those that this very request associated before, and the
     others with the reason. One that the user has is none of them."""
     if len(user.faces) >= MAX_FACES and not user.faces.keys() >= set(_wanted(call)):
-        raise TooManyFaces(
-            f"The user has {MAX_FACES} faces, which is the most. Disassociate some first (DisassociateFaces)."
-        )
+        raise TooManyFaces(f"The user has {MAX_FACES} faces, which is the most. Let some go first (DisassociateFaces).")
     serving = call.work.indexes.serving()
     partition = Partition(user.agency, user.collection)
     wanted = _wanted(call)

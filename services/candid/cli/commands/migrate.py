@@ -75,7 +75,8 @@ def rekognition(
 
     Of a photo's faces those stay that lie where the collection has them. A photo whose ExternalImageId is in Candid's collection
     already is left out, so a run that was cut off is begun again.
-    Users are not taken along: associate their faces again by ExternalImageId.
+    Users are not taken along: associate their faces again by ExternalImageId. A photo of more than 4.4 MB is read by Candid
+    itself, from a place that your agency has registered (candid place add).
 
     \b
     Example:
@@ -84,14 +85,16 @@ def rekognition(
     """
     out = Output(as_json=json)
     address = _address(photos)
+    if left is not None:
+        _write(left, [])
     source = _source(source_profile, region)
     api = connect(agency=agency, user=user, role=Role.RECORDS, say=out.note)
     target = Target(lambda: api.records_credentials(_CREDENTIALS_SECONDS), workers)
     theirs = source["rekognition"]
-    if source_profile is None and theirs.meta.endpoint_url == target.client().meta.endpoint_url:
+    if theirs.meta.endpoint_url == target.client().meta.endpoint_url and os.environ.get("AWS_ENDPOINT_URL_REKOGNITION"):
         raise NotConfigured(
-            "AWS_ENDPOINT_URL_REKOGNITION names Candid itself. Unset it, with the credentials that came with it, or name an AWS "
-            "profile with --source-profile."
+            "AWS_ENDPOINT_URL_REKOGNITION names Candid itself, also for an AWS profile. Unset it, and AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN that came with it."
         )
     what = migration.listed(theirs, collection)
     out.show(*rendering.found(what, collection))
@@ -105,7 +108,12 @@ def rekognition(
             told[0] = time.monotonic()
             out.note(rendering.progress(tally))
 
-    run = Migration(source["s3"], address, target, to or collection, workers, stop)
+    name = to or collection
+
+    def is_booked(number: str) -> bool:
+        return any(page for page in api.bookings(collection=name, booking_number=number))
+
+    run = Migration(source["s3"], address, target, name, is_booked, workers, stop)
     tally = run.run(what, watch)
     out.show(*rendering.summary(tally))
     if left is not None:
@@ -145,11 +153,17 @@ def _source(profile: str | None, region: str | None) -> dict[str, Any]:
         # A profile that is not there is missed by the first client.
         return {service: session.client(service, config=how) for service in ("rekognition", "s3")}
     except BotoCoreError as error:
-        raise NotConfigured(f"AWS's SDK can't be set up: {error}. Check --source-profile.") from None
+        raise NotConfigured(
+            f"AWS's SDK can't be set up: {str(error).rstrip('.')}. Check --source-profile and --region."
+        ) from None
 
 
 def _write(path: Path, rows: Sequence[Left]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    try:
+        file = path.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be written ({error.strerror}).", param_hint="'--left'") from None
+    with file:
         made = csv.writer(file)
         made.writerow(["external_image_id", "reason", "sentence"])
         made.writerows((one.external, one.reason, one.sentence) for one in rows)

@@ -37,7 +37,9 @@ def add(
 ) -> None:
     """Let your agency's Rekognition calls read images there.
 
-    The place has to say itself whose it is: put an object candid-agency.txt with your agency's name at its beginning.
+    The place has to say itself whose it is: put an object candid-agency.txt that holds your agency's name, as its tokens have it,
+    at its beginning. In a folder below it another one counts for that folder. On AWS the stack's parameter ImageObjects has to
+    name the bucket too.
 
     \b
     Example:
@@ -45,18 +47,14 @@ def add(
       candid place add s3://lakeside-photos/booking/
     """
     out = Output(as_json=json)
-    named = urlsplit(address)
-    if named.scheme != "s3" or not named.netloc or named.query or named.fragment:
-        raise typer.BadParameter(
-            "Name a place as s3://BUCKET/ or s3://BUCKET/PREFIX/.", param_hint="'S3://BUCKET/PREFIX/'"
-        )
+    bucket, prefix = _named(address)
     api = _connect(agency, user, out)
-    told = api.create_place(named.netloc, named.path.removeprefix("/"))
+    told = api.create_place(bucket, prefix)
     out.show(
         rendering.place(told),
         Text(
-            f"It is read once {rendering.address(told)}{MARKER} holds your agency's name, and the stack's ImageObjects name "
-            "the bucket."
+            f"It is read once {rendering.address(told)}{MARKER} holds your agency's name, and on AWS once the stack's "
+            "ImageObjects name the bucket."
         ),
     )
     out.finish(told.as_json())
@@ -74,17 +72,40 @@ def list_(agency: Agency = None, user: User = None, json: Json = False) -> None:
 @app.command("remove", no_args_is_help=True)
 def remove(
     place_id: Annotated[
-        str, typer.Argument(metavar="PLACE", help="The place's id (candid place list).", show_default=False)
+        str,
+        typer.Argument(metavar="PLACE", help="The place's id (candid place list), or its address.", show_default=False),
     ],
     agency: Agency = None,
     user: User = None,
     json: Json = False,
 ) -> None:
-    """Read nothing there any more."""
+    """Read nothing there any more. PLACE is its id, or its address."""
     out = Output(as_json=json)
-    told = _connect(agency, user, out).delete_place(place_id)
-    out.show(Text(f"Nothing is read from {rendering.address(told)} any more."))
+    api = _connect(agency, user, out)
+    if place_id.startswith("s3://"):
+        bucket, prefix = _named(place_id)
+        found = [one.place_id for one in api.places() if (one.bucket, one.prefix) == (bucket, prefix)]
+        place_id = found[0] if found else place_id.replace("/", "_")
+    told = api.delete_place(place_id)
+    wider = [one for one in api.places() if one.bucket == told.bucket and told.prefix.startswith(one.prefix)]
+    if wider:
+        out.show(Text(f"Removed. {rendering.address(told)} is still read, by way of {rendering.address(wider[0])}."))
+    else:
+        out.show(Text(f"Nothing is read from {rendering.address(told)} any more."))
     out.finish(told.as_json())
+
+
+def _named(address: str) -> tuple[str, str]:
+    """Bucket and prefix of an address."""
+    named = urlsplit(address)
+    if named.scheme != "s3" or not named.netloc or named.query or named.fragment:
+        raise typer.BadParameter(
+            "Name a place as s3://BUCKET/ or s3://BUCKET/PREFIX/.", param_hint="'S3://BUCKET/PREFIX/'"
+        )
+    prefix = named.path.removeprefix("/")
+    if prefix and not prefix.endswith("/"):
+        raise typer.BadParameter(f"A place ends with a /: did you mean {address}/?", param_hint="'S3://BUCKET/PREFIX/'")
+    return named.netloc, prefix
 
 
 def _connect(agency: str | None, user: str | None, out: Output) -> Api:

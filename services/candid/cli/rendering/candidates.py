@@ -47,7 +47,7 @@ def _result(result: FaceResult, *, several: bool, links: bool) -> list[Renderabl
     made = table(
         "Rank",
         "Subject",
-        "Booking number",
+        "Booking or image",
         "Booked",
         "Similarity",
         "As alike by chance",

@@ -139,7 +139,7 @@ def verified(told: Mapping[str, Any], *, repair: bool) -> list[RenderableType]:
     pairs = [
         ("Bookings", f"{count(told['bookings'])} with {plural(told['photos'], 'photo')}"),
         ("Objects in the bucket", count(told["objects"])),
-        ("Faces in the index", faces or NONE),
+        ("Templates in the index", faces or NONE),
         ("Under way", count(told["under_way"])),
     ]
     parts: list[RenderableType] = [facts(pairs)]

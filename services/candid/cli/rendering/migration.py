@@ -18,7 +18,7 @@ def found(what: Listed, collection: str) -> list[RenderableType]:
         f"{collection} holds {plural(what.faces, 'face')} of {plural(len(what.photos), 'photo')} with an ExternalImageId."
     ]
     if what.unnamed:
-        parts.append(f"{plural(what.unnamed, 'face')} without one: nothing says which photo they are from.")
+        parts.append(f"{plural(len(what.unnamed), 'face')} without one: nothing says which photo they are from.")
     if what.ambiguous:
         parts.append(
             f"{plural(len(what.ambiguous), 'ExternalImageId')} with several images each: the one photo under that name is "
@@ -50,7 +50,7 @@ def as_json(what: Listed, tally: Tally | None) -> dict[str, Any]:
     """The same for a program."""
     told: dict[str, Any] = {
         "faces": what.faces,
-        "faces_without_external_image_id": what.unnamed,
+        "faces_without_external_image_id": len(what.unnamed),
         "photos": len(what.photos),
         "ambiguous": what.ambiguous,
     }
