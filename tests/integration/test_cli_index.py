@@ -13,6 +13,8 @@ from tests.integration.invoking import Invoked, invoked
 from tests.integration.operating import HERE, Deployment, deployment
 from tests.unit.cli.running import Ran, candid
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Deployment]:
@@ -30,7 +32,6 @@ def run(folder: Path, *arguments: str) -> Ran:
     return candid("index", *arguments, cwd=folder)
 
 
-@pytest.mark.slow
 def test_what_an_operator_of_an_embedded_file_reads(embedded: Deployment, served: Invoked, tmp_path: Path) -> None:
     (key,) = embedded.enrol("person_a_1")
     ran = run(tmp_path, "status")
@@ -55,7 +56,6 @@ def test_what_an_operator_of_an_embedded_file_reads(embedded: Deployment, served
     assert run(tmp_path, "verify").code == 0
 
 
-@pytest.mark.slow
 def test_what_an_operator_of_opensearch_reads(tmp_path: Path) -> None:
     with deployment(tmp_path, 3) as here, invoked(tmp_path) as server:
         here.enrol("person_a_1", "person_b_1")

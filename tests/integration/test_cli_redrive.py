@@ -18,6 +18,8 @@ from tests.integration.aws import DEAD_LETTERS, stores
 from tests.integration.invoking import Invoked, invoked
 from tests.unit.cli.running import Ran, asked, candid
 
+pytestmark = pytest.mark.slow
+
 KEY = "washington-county/bookings/6d0ee3ba-94d5-4d0a-b6f5-5c3f2d6f3b52/9a7f6a5e-5b2f-4f34-8f6c-1f0a3f1c2d4e"
 
 
@@ -44,7 +46,6 @@ def lay(way: Way, body: str, **attributes: str) -> str:
     return told["MessageId"]
 
 
-@pytest.mark.slow
 def test_what_an_operator_reads(served: Invoked, tmp_path: Path) -> None:
     ran = run(tmp_path, "list")
     assert (ran.code, ran.out.strip(), ran.err) == (0, "There are no dead letters.", "")

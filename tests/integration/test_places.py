@@ -26,6 +26,8 @@ from tests.portraits import portrait
 from tests.refusals import wrong
 from tests.rekognition import refused
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Bucket:

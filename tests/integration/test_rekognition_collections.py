@@ -43,6 +43,8 @@ from tests.portraits import portrait
 from tests.refusals import wrong
 from tests.rekognition import client, refused
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -382,7 +384,6 @@ def test_a_token_with_a_place_that_somebody_made_up_is_invalid(world: World, nam
 # ---- many at once
 
 
-@pytest.mark.slow
 def test_sixteen_clients_whose_first_calls_are_throttled_have_each_a_face_in_the_end(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

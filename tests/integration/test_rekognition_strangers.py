@@ -19,6 +19,8 @@ from tests.integration.gallery import AGENCY, gallery
 from tests.portraits import portrait
 from tests.rekognition import client, signed, valid_requests
 
+pytestmark = pytest.mark.slow
+
 STRANGER: Final = "lane-county"
 COLLECTION: Final = "bookings"
 EVERYBODY: Final = frozenset(Role)

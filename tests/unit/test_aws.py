@@ -40,6 +40,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Failing]]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Between two attempts botocore waits for up to some seconds.
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     aws.dynamodb.cache_clear()
     yield _Failing
     aws.dynamodb.cache_clear()
