@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import urllib3
 from awscli.clidriver import create_clidriver
+from botocore import xform_name
+from botocore.config import Config
 from infra.local import places
 from infra.local.rekognition_front import Front
 
@@ -24,7 +28,7 @@ from candid.access.principal import Role
 from candid.rekognition import operations
 from tests.e2e.stack import Stack, free_ports, portrait
 from tests.e2e.test_operating import agrees
-from tests.rekognition import refused, stock
+from tests.rekognition import refused, stock, valid_requests
 
 AGENCY = "lakeside-pd"
 EXAMPLE = "CANDID_AWS_EXAMPLE"
@@ -301,6 +305,95 @@ def test_sixteen_clients_at_once_have_each_their_face_and_find_it(stack: Stack) 
     listed = [face["FaceId"] for page in pages for face in page["Faces"]]
     assert sorted(listed) == sorted(face for face, _ in answers)
     stock(told).delete_collection(CollectionId=name)
+    agrees(stack)
+
+
+class _Storm(BaseHTTPRequestHandler):
+    """Stands before the way in: throttles the first calls, every other one after it has been carried out."""
+
+    protocol_version = "HTTP/1.1"
+    behind: ClassVar[str]
+    numbers: ClassVar[Iterator[int]]
+    throttled: ClassVar[int]
+
+    def do_POST(self) -> None:
+        number = next(self.numbers)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status, data = 400, b'{"__type":"ThrottlingException","message":"Slow down. Try again."}'
+        if number > self.throttled or number % 2:
+            told = urllib3.request(
+                "POST", self.behind, body=body, headers=dict(self.headers), retries=False, timeout=40
+            )
+            if number > self.throttled:
+                status, data = told.status, told.data
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_a_storm_of_clients_that_were_throttled_leaves_each_its_face_once(stack: Stack) -> None:
+    told, name = credentials(stack), f"storm-{uuid.uuid4().hex[:8]}"
+    stock(told).create_collection(CollectionId=name)
+    _Storm.behind, _Storm.numbers, _Storm.throttled = told["endpoint"] + "/", itertools.count(1), 32
+    storm = ThreadingHTTPServer(("127.0.0.1", 0), _Storm)
+    threading.Thread(target=storm.serve_forever, daemon=True).start()
+    patient = Config(retries={"mode": "standard", "total_max_attempts": 12})
+    through = told | {"endpoint": f"http://127.0.0.1:{storm.server_address[1]}"}
+
+    def work(number: int) -> str:
+        one = stock(through, patient)
+        photo = portrait("person_a_1.jpg") + bytes([number])
+        (record,) = one.index_faces(CollectionId=name, Image={"Bytes": photo}, ExternalImageId=f"external-{number}")[
+            "FaceRecords"
+        ]
+        return str(record["Face"]["FaceId"])
+
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            faces = list(pool.map(work, range(16)))
+    finally:
+        storm.shutdown()
+        storm.server_close()
+    assert next(_Storm.numbers) == 16 + 32 + 1
+    assert len(set(faces)) == 16
+    listed = [face["FaceId"] for face in stock(told).list_faces(CollectionId=name)["Faces"]]
+    assert sorted(listed) == sorted(faces)
+    stock(told).delete_collection(CollectionId=name)
+    agrees(stack)
+
+
+def test_every_operation_is_answered_and_of_a_collection_that_is_not_there_says_so(stack: Stack) -> None:
+    one, name = stock(credentials(stack)), f"all-{uuid.uuid4().hex[:8]}"
+    arn = one.create_collection(CollectionId=name)["CollectionArn"]
+    (record,) = one.index_faces(CollectionId=name, Image={"Bytes": portrait("person_a_1.jpg")})["FaceRecords"]
+    requests = valid_requests(name, arn, record["Face"]["FaceId"])
+    assert requests.keys() == operations.CARRIED_OUT.keys()
+    for operation, sent in requests.items():
+        members = {
+            member: {"Bytes": base64.b64decode(value["Bytes"])}
+            if isinstance(value, dict) and "Bytes" in value
+            else value
+            for member, value in sent.items()
+        }
+        call = getattr(one, xform_name(operation))
+        answer = call(**members)
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+        if "CollectionId" in members and operation != "CreateCollection":
+            assert refused(call, **members | {"CollectionId": "nothing"})[:2] == ("ResourceNotFoundException", 400)
+        elif "ResourceArn" in members:
+            gone = arn.replace(name, "nothing")
+            assert refused(call, **members | {"ResourceArn": gone})[:2] == ("ResourceNotFoundException", 400)
+        elif operation in {"DetectFaces", "CompareFaces"}:
+            broken = {member: {"Bytes": b"no image"} for member in members if member.endswith("Image")}
+            assert refused(call, **members | broken)[:2] == ("InvalidImageFormatException", 400)
+    assert refused(one.create_collection, CollectionId=name)[0] == "ResourceAlreadyExistsException"
+    assert refused(one.list_collections, NextToken="nothing")[0] == "InvalidPaginationTokenException"
+    one.delete_collection(CollectionId=name)
     agrees(stack)
 
 
