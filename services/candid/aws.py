@@ -134,9 +134,26 @@ def _in_time(client: T) -> T:
     return client
 
 
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """For the length of a ``with`` calls may begin at any time: what only tidies up is better tried than left."""
+    before = _end.set(None)
+    try:
+        yield
+    finally:
+        _end.reset(before)
+
+
+def at_most(seconds: float) -> float:
+    """So many seconds to wait for something, or as many as leave time for two more calls; at least 0."""
+    end = _end.get()
+    return seconds if end is None else max(0.0, min(seconds, end - time.monotonic() - ATTEMPT_SECONDS - 1.0))
+
+
 def _expect_time(**_: Any) -> None:
     end = _end.get()
-    if end is not None and time.monotonic() + ATTEMPT_SECONDS > end:
+    # A process that nobody has ended goes on as one that is late does: what it asks for tells it so.
+    if end is not None and time.monotonic() < end < time.monotonic() + ATTEMPT_SECONDS:
         raise DependencyUnavailable("Candid's stores answer too slowly now. Try again in a minute.")
 
 

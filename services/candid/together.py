@@ -20,4 +20,8 @@ def at_once(work: Callable[[A], T], things: Sequence[A]) -> list[T]:
     with ThreadPoolExecutor(min(_THREADS, len(things))) as pool:
         # A context can be entered by one thread at a time.
         begun = [pool.submit(copy_context().run, work, one) for one in things]
-        return [one.result() for one in begun]
+        try:
+            return [one.result() for one in begun]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -31,7 +31,7 @@ from candid.gallery.items import booking_ref
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.photos import PhotoKey
 from candid.gallery.progress import PhotoBusy
-from candid.gallery.users import user_ref
+from candid.gallery.users import UserBusy, user_ref
 from candid.settings import SettingsError
 from embed.wiring import aside, work
 
@@ -79,7 +79,7 @@ def _look(record: SQSRecord, lambda_context: LambdaContext) -> None:
         _report_failure(error, message_id=record.message_id)
         if _is_put_aside(record, error):
             return
-        if isinstance(error, TooLittleTime | PhotoBusy):
+        if isinstance(error, TooLittleTime | PhotoBusy | UserBusy):
             _bring_again(record.receipt_handle, SOON_SECONDS if isinstance(error, TooLittleTime) else BUSY_SECONDS)
         raise
     place = PhotoKey.parse(hint.key)
@@ -123,7 +123,10 @@ def _deadline(context: LambdaContext) -> float:
 
 def _is_put_aside(record: SQSRecord, error: Exception) -> bool:
     """Whether the queue would not bring this message again, and it lies with the dead letters now, with the reason."""
-    with suppress(CandidError, SettingsError, ClientError):  # Then the queue puts it aside itself, without one.
+    with (
+        aws.to_the_end(),
+        suppress(CandidError, SettingsError, ClientError),
+    ):  # Then the queue puts it aside itself, without one.
         if aside().is_last(int(record.attributes.approximate_receive_count)):
             aside().put(record.body, error)
             logger.error("put aside", extra={"message_id": record.message_id, "reason": reason(error)})
@@ -134,7 +137,7 @@ def _is_put_aside(record: SQSRecord, error: Exception) -> bool:
 
 def _bring_again(receipt_handle: str, seconds: int) -> None:
     """Nothing is wrong with this photo, so it need not wait for the queue's visibility; if this fails, it just comes later."""
-    with suppress(DependencyUnavailable, ClientError), dependency("the photos queue"):
+    with aws.to_the_end(), suppress(DependencyUnavailable, ClientError), dependency("the photos queue"):
         aws.sqs().change_message_visibility(
             QueueUrl=work().queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )

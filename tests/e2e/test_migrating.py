@@ -140,6 +140,13 @@ def test_of_a_photo_of_several_people_those_alone_are_enrolled_whom_the_collecti
     assert (ran.code, ran.json["enrolled"], ran.json["faces_enrolled"]) == (0, 1, 1), ran.err
     [ours] = county.ours(county.name)
     assert ours["BoundingBox"] == second["BoundingBox"]
+    # A run that was cut off before it took the others out: the next one does.
+    one = stock(county.stack.api("ridgeport-so").records_credentials(900).as_json())
+    both = one.index_faces(CollectionId=county.name, Image={"Bytes": group}, ExternalImageId="group")
+    assert len(both["FaceRecords"]) == len(county.ours(county.name)) == 2
+    ran = county.migrate(*county.photos(), "--json")
+    assert (ran.code, ran.json["there_already"], ran.json["left"]) == (0, 1, []), ran.err
+    assert county.ours(county.name) == [ours]
     # Another photo under that name is nobody's of them.
     county.theirs.index_faces(CollectionId=county.name, Image={"Bytes": group}, ExternalImageId="other")
     people = Image.open(io.BytesIO(group))

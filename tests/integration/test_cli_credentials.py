@@ -116,6 +116,28 @@ def test_a_profile_that_is_somebody_elses_stays_as_it_is(world: World, tmp_path:
     assert config.read_text() == before
 
 
+def test_a_profile_that_has_keys_elsewhere_or_another_process_is_somebody_elses(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, keys = tmp_path / "config", tmp_path / "credentials"
+    keys.write_text("[county]\naws_access_key_id = AKIA\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    ran = case(tmp_path, *SOURCE, "--profile", "county", config=config)
+    assert (ran.code, "stays as it is" in ran.err, config.exists()) == (1, True, False)
+    before = "[profile okta]\ncredential_process = /opt/okta/creds county\nregion = us-east-1\nservices = corp\n"
+    config.write_text(before)
+    assert case(tmp_path, *SOURCE, "--profile", "okta", config=config).code == 1
+    assert config.read_text() == before
+
+
+def test_a_comment_behind_the_profile_is_no_part_of_it_and_stays(world: World, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    assert case(tmp_path, *SOURCE, "--profile", "lakeside", config=config).code == 0
+    config.write_text(config.read_text() + "# production\n[profile prod]\nregion = eu-west-1\n")
+    assert case(tmp_path, *SOURCE, "--profile", "lakeside", config=config).code == 0
+    assert "# production\n[profile prod]\nregion = eu-west-1\n" in config.read_text()
+
+
 def test_a_new_profiles_file_is_its_owners_alone(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "new" / "config"
     assert case(tmp_path, *SOURCE, "--profile", "lakeside", config=config).code == 0

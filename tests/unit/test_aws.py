@@ -83,3 +83,20 @@ def test_an_answer_that_says_no_is_no_matter_of_time() -> None:
     )
     with aws.within(0), pytest.raises(ClientError), aws.dependency("the table"):
         raise error
+
+
+def test_what_tidies_up_and_what_is_late_is_asked_at_any_time(failing: type[_Failing]) -> None:
+    with aws.within(5), aws.to_the_end(), pytest.raises(DependencyUnavailable, match="can't reach"):
+        call()
+    with aws.within(0.1), pytest.raises(DependencyUnavailable, match="can't reach"):
+        call()
+    assert failing.asked == 8
+
+
+def test_waiting_leaves_time_for_two_more_calls() -> None:
+    assert aws.at_most(12) == 12
+    with aws.within(29):
+        assert aws.at_most(12) == 12
+        assert 17 < aws.at_most(60) < 17.6
+    with aws.within(5):
+        assert aws.at_most(12) == 0

@@ -19,6 +19,7 @@ from candid.cli.answers import Credentials
 from candid.errors import CandidError
 
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_COMMENT: Final = re.compile(r"\s*[#;]")
 _SECTION: Final = re.compile(r"^\s*\[(?P<name>[^\]]*)\]")
 
 
@@ -72,7 +73,7 @@ def write_profile(
     }
     try:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        if name == "default" or not _is_ours(before, sections):
+        if name == "default" or _has_keys(name, environ) or not _is_ours(before, name):
             raise NotOurs(
                 f"The profile {name} is not one that Candid made, and stays as it is. Name another one with --profile."
             )
@@ -85,25 +86,35 @@ def write_profile(
     return path
 
 
-def _is_ours(text: str, sections: Mapping[str, Sequence[str]]) -> bool:
-    """Whether all that stands under these titles is what this module writes, whatever it says."""
-    told: dict[str, list[str]] = {}
+def _is_ours(text: str, name: str) -> bool:
+    """Whether what stands under the profile's titles, if anything does, is what this module writes."""
+    told: dict[str, dict[str, str]] = {}
     title = ""
     for line in text.splitlines():
         if found := _SECTION.match(line):
             title = found["name"].strip()
-            told.setdefault(title, [])
-        elif line.strip():
-            told.setdefault(title, []).append(line)
-    return all(
-        [_key(line) for line in told[title]] == [_key(line) for line in lines]
-        for title, lines in sections.items()
-        if title in told
+            told.setdefault(title, {})
+        elif line.strip() and not _COMMENT.match(line):
+            member, _, value = line.partition("=")
+            told.setdefault(title, {})[member.rstrip()] = value.strip()
+    profile, services = told.get(f"profile {name}"), told.get(f"services {name}")
+    made = profile is None or (
+        profile.keys() == {"credential_process", "region", "services"}
+        and profile["services"] == name
+        and "candid" in profile["credential_process"]
+        and profile["credential_process"].endswith("--process")
     )
+    return made and (services is None or services.keys() == {"rekognition", "  endpoint_url"})
 
 
-def _key(line: str) -> str:
-    return line.partition("=")[0].rstrip()
+def _has_keys(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether the file of credentials has a profile of that name, which would count before ours."""
+    path = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials").expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return False
+    return any((found := _SECTION.match(line)) and found["name"].strip() == name for line in text.splitlines())
 
 
 def _without(text: str, titles: object) -> str:
@@ -111,7 +122,7 @@ def _without(text: str, titles: object) -> str:
     for line in text.splitlines():
         if found := _SECTION.match(line):
             leaving_out = found["name"].strip() in titles  # type: ignore[operator]
-        if not leaving_out:
+        if not leaving_out or _COMMENT.match(line):
             kept.append(line)
     return "\n".join(kept).rstrip("\n") + ("\n" if kept else "")
 

@@ -8,8 +8,9 @@ is left out, and the same photo sent twice is one: a run that was cut off is beg
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,10 @@ from candid.errors import CandidError
 PLACE: Final = "{external_image_id}"
 _LARGEST: Final = 4_400_000
 """Bytes of a photo that is sent; of a larger one Candid is told where it lies."""
+_PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Seconds in which faces that were answered come to be enrolled."""
+_DELETED: Final = 4_096
+"""Faces of one DeleteFaces."""
 _AHEAD: Final = 4
 """Photos that are begun at once, a worker."""
 _ENDING: Final = frozenset(
@@ -227,13 +232,13 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Migration:
     """The use case: photos at ``address``, read with ``s3``, into ``collection`` of ``target``, by ``workers`` at a time.
-    ``is_booked`` says whether the collection has a booking of that number, whose faces have it for their ExternalImageId too."""
+    ``booked`` gives the numbers of the collection's bookings, whose faces have them for their ExternalImageIds too."""
 
     s3: Any
     address: Address
     target: Target
     collection: str
-    is_booked: Callable[[str], bool]
+    booked: Callable[[], Collection[str]]
     workers: int
     stop: threading.Event
 
@@ -241,14 +246,14 @@ class Migration:
         """Enrol what is not there yet; ``watch`` hears of it every second. Ctrl-C (or ``stop``) ends it with what is in hand, and
         so does a failure that no photo would be spared. Raises ``Refused`` before the first photo."""
         self._make()
-        there = {
-            face["ExternalImageId"]
-            for face in _faces(self.target.client(), self.collection, "Candid")
-            if "ExternalImageId" in face
-        }
+        there: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for face in _faces(self.target.client(), self.collection, "Candid"):
+            if (external := str(face.get("ExternalImageId", ""))) in what.photos:
+                there[external].append({"Face": face})
+        booked = self.booked() if there else frozenset()
         tally = Tally(len(what.photos))
-        for face in what.unnamed:
-            tally.leave(Left("", "NO_EXTERNAL_IMAGE_ID", f"Nothing says which photo face {face} is from."))
+        for name in what.unnamed:
+            tally.leave(Left("", "NO_EXTERNAL_IMAGE_ID", f"Nothing says which photo face {name} is from."))
         for external in what.ambiguous:
             others = len(what.photos[external]) - 1
             tally.leave(
@@ -256,34 +261,63 @@ class Migration:
             )
         waiting = iter(sorted(what.photos))
         going: set[Future[tuple[int, int] | Left | None]] = set()
+
+        def begin(external: str) -> tuple[int, int] | Left | None:
+            if external in booked:
+                return _booked(external)
+            return self._again(external, what.photos[external], there.get(external, []))
+
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
-                if not self.stop.is_set():
-                    more = islice(waiting, self.workers * _AHEAD - len(going))
-                    going |= {
-                        pool.submit(self._known, one) if one in there else pool.submit(self._one, one, what.photos[one])
-                        for one in more
-                    }
-                if not going:
-                    return tally
                 try:
+                    if not self.stop.is_set():
+                        more = islice(waiting, self.workers * _AHEAD - len(going))
+                        going |= {pool.submit(begin, one) for one in more}
+                    if not going:
+                        return tally
                     done, going = wait(going, timeout=1, return_when=FIRST_COMPLETED)
+                    for one in done:
+                        self._count(tally, one)
+                    watch(tally)
                 except KeyboardInterrupt:
                     self.stop.set()
-                    continue
-                for one in done:
-                    self._count(tally, one)
                 if self.stop.is_set():
                     going = {one for one in going if not one.cancel()}
-                watch(tally)
 
-    def _known(self, external: str) -> Left | None:
-        if self.is_booked(external):
-            return Left(
-                external,
-                "BOOKING_OF_THAT_NUMBER",
-                "The collection has a booking of that number. Look whether it is the same person.",
-            )
+    def _again(
+        self, external: str, images: Sequence[Sequence[Box]], known: Sequence[Mapping[str, Any]]
+    ) -> tuple[int, int] | Left | None:
+        """As ``_one``; None where the photo's faces are there already. An earlier run may have been cut off before it took out
+        those that the collection had not."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        kept, _ = same(known, images)
+        if not kept:
+            return self._one(external, images)
+        others = [face for one in known if (face := one["Face"]["FaceId"]) not in kept]
+        try:
+            return self._take_out(external, others)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _ENDING:
+                raise _refusal(error) from None
+            return Left(external, error.response["Error"]["Code"], error.response["Error"]["Message"])
+        except BotoCoreError as error:
+            return Left(external, "NO_ANSWER", f"Candid did not answer ({type(error).__name__}).")
+
+    def _take_out(self, external: str, faces: Sequence[str]) -> Left | None:
+        """Delete faces that are on a photo and nobody's of the collection; what is left of it, where some stay. One that was
+        answered a moment ago may not be enrolled yet."""
+        left, pauses = list(faces), iter(_PAUSES)
+        while left:
+            told = self.target.client().delete_faces(CollectionId=self.collection, FaceIds=left[:_DELETED])
+            gone = set(told.get("DeletedFaces", ()))
+            left = [face for face in left if face not in gone]
+            if left and not gone:
+                if (pause := next(pauses, None)) is None:
+                    return Left(
+                        external, "OTHERS_STAY", f"{len(left)} other faces of the photo could not be taken out yet."
+                    )
+                time.sleep(pause)
         return None
 
     def _count(self, tally: Tally, one: Future[tuple[int, int] | Left | None]) -> None:
@@ -325,8 +359,8 @@ class Migration:
             told = one.index_faces(**here, Image=image, ExternalImageId=external)
             kept, had = same(told["FaceRecords"], images)
             others = [face for record in told["FaceRecords"] if (face := record["Face"]["FaceId"]) not in kept]
-            if others:
-                one.delete_faces(**here, FaceIds=others)
+            if (stay := self._take_out(external, others)) is not None:
+                return stay
         except ClientError as error:
             if error.response["Error"]["Code"] in _ENDING:
                 raise _refusal(error) from None
@@ -370,6 +404,14 @@ class Migration:
             raise Unreachable(f"S3 does not answer at {self.s3.meta.endpoint_url}. Check the network.") from None
         except BotoCoreError as error:
             return Left(external, "PHOTO_NOT_READ", f"S3 did not give {where} ({type(error).__name__}).")
+
+
+def _booked(external: str) -> Left:
+    return Left(
+        external,
+        "BOOKING_OF_THAT_NUMBER",
+        "The collection has a booking of that number. Look whether it is the same person.",
+    )
 
 
 def _refusal(error: Any) -> Refused:

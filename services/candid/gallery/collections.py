@@ -8,6 +8,7 @@ registered meanwhile sees the tombstone before it is written or after, and takes
 from __future__ import annotations
 
 import enum
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from candid import aws
-from candid.aws import dependency
+from candid.aws import dependency, error_code
 from candid.correlation import correlation_id
 from candid.errors import Conflict, NotFound
 from candid.gallery.transaction import put_new, remind, write_all
@@ -160,7 +161,7 @@ class Collections:
         record = {
             "TableName": self.table,
             "Key": key(pk, "COLLECTION"),
-            "ConditionExpression": "#state = :deleting AND (attribute_not_exists(#users) OR #users = :none)",
+            "ConditionExpression": "#state = :deleting AND (attribute_not_exists(#users) OR #users <= :none)",
             "ExpressionAttributeNames": {"#state": "state", "#users": "users"},
             "ExpressionAttributeValues": to_item({":deleting": CollectionState.DELETING.value, ":none": 0}),
         }
@@ -196,8 +197,10 @@ class Collections:
                     )
                 return
             except ClientError as error:
-                if not is_condition_failure(error):
+                # A user that is made or goes meanwhile is counted in the same record.
+                if not is_condition_failure(error) and error_code(error) != "TransactionConflictException":
                     raise
+            time.sleep(0.05)
         raise Conflict("Others are changing the same collection now. Try again in a minute.")
 
 

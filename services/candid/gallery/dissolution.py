@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from candid.errors import Conflict
@@ -19,12 +20,14 @@ from candid.gallery.catalog import Catalog
 from candid.gallery.collections import Collections, CollectionState
 from candid.gallery.outcome import Kind, Outcome
 from candid.gallery.sharing import Sharing
-from candid.gallery.users import UserMoved, Users
+from candid.gallery.users import UserMoved, Users, UserState
 from candid.tables import now
 
 SPARE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 2.0
 _PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_FORGOTTEN: Final = timedelta(minutes=10)
 _PAGE: Final = 100
 
 
@@ -48,9 +51,9 @@ class Dissolution:
         # Bookings are listed by an index of the table's, which shows within a second what was written before the tombstone.
         settled = (now() - found.changed_at).total_seconds() > self.settle
         self._mark_users(agency, name, until - SPARE_SECONDS)
-        if self._mark(agency, name, until - SPARE_SECONDS) or found.users or not settled:
+        if self._mark(agency, name, until - SPARE_SECONDS) or found.users > 0 or not settled:
             # Those are erased by notes of their own, which lie before this one in the stream.
-            self.sleep(_PAUSE)
+            self.sleep(min(_LONGEST_PAUSE, max(_PAUSE, (now() - found.changed_at).total_seconds() / 60)))
             self.collections.remind(agency, name)
             return Outcome(Kind.FOLLOWED)
         self.sharing.end(agency, name)
@@ -66,8 +69,12 @@ class Dissolution:
                 with contextlib.suppress(UserMoved):
                     self.users.mark_deleting(user)
             if len(users) < _PAGE or self.clock() > until:
-                return
+                break
             after = users[-1].user_id
+        # The records of these may have been too old for the stream before anybody could follow them.
+        for user in self.users.list(agency, name, None, _PAGE, UserState.DELETING):
+            if now() - user.changed_at > _FORGOTTEN:
+                self.users.remind(agency, name, user.user_id)
 
     def _mark(self, agency: str, name: str, until: float) -> bool:
         """Tombstone the collection's bookings; whether there is one left that is not erased."""

@@ -37,6 +37,10 @@ from candid.gallery.users import User, UserBusy, UserMoved, Users, UserState
 from candid.together import at_once
 
 
+class _PhotoHeld(Exception):
+    """A photo of one of the user's faces is in a worker's hands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fusion:
     """The use case over table and indexes."""
@@ -78,7 +82,9 @@ class Fusion:
                         return Outcome(Kind.ERASED if held.state is UserState.DELETING else Kind.FOLLOWED)
                 except UserMoved:
                     moved = True
-            raise UserBusy("Another worker holds the user.")
+                except _PhotoHeld:
+                    continue
+            raise UserBusy("Another worker holds the user, or a photo of one of its faces.")
         except Exception:
             if written is not None and (moved or self.progress.clock() > until):
                 # The lease may have been another's by then, and its note be followed already.
@@ -87,12 +93,12 @@ class Fusion:
             raise
 
     def _standing(self, user: User, mine: str | None) -> dict[str, str]:
-        """The user's faces that the table knows as such. Raises ``UserBusy`` where a photo of one is in a worker's hands."""
+        """The user's faces that the table knows as such. Raises ``_PhotoHeld`` where a photo of one is in a worker's hands."""
         if user.state is UserState.DELETING:
             return {}
         found = standing_faces(self.catalog, [user])[user.entry_id]
         if any(is_held(photo, self.progress.clock()) and photo.photo_id != mine for _, photo, _ in found.values()):
-            raise UserBusy("A photo of the user's is being enrolled.")
+            raise _PhotoHeld
         return {face: booking.booking_id for face, (booking, _, _) in found.items()}
 
     def _erase(self, user: User) -> None:

@@ -137,7 +137,7 @@ class Progress:
         """Note the faces that a worker has touched after its lease was over, for whoever has the photo next to put right; this
         takes no lease. False where the row is gone."""
         try:
-            with dependency("the gallery table"):
+            with aws.to_the_end(), dependency("the gallery table"):
                 aws.dynamodb().update_item(
                     TableName=self.table,
                     Key=_row(place),
@@ -207,7 +207,8 @@ class Progress:
     def release(self, lease: Lease) -> bool:
         """Give the lease back, with the row as it is; False, and nothing else, if it is another's by now."""
         try:
-            self._update(lease, "REMOVE lease_owner, lease_until", {})
+            with aws.to_the_end():
+                self._update(lease, "REMOVE lease_owner, lease_until", {})
         except LeaseLost:
             return False
         return True

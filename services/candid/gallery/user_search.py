@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +21,9 @@ from candid.gallery.search import Candidate, Facts, Found
 from candid.gallery.thresholds import Threshold
 from candid.gallery.users import User, Users, UserState
 from candid.together import at_once
+
+_CHUNK: Final = 20
+"""Users that are looked up together: each with all its faces' bookings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class UserSearch:
         self, partition: Partition, above: Sequence[Neighbour], probe: Template, cut: float, most: int
     ) -> list[Candidate]:
         found: list[Candidate] = []
-        for first in range(0, len(above), most):
-            found += [one for one in self._some(partition, above[first : first + most], probe) if one.cosine >= cut]
+        for first in range(0, len(above), _CHUNK):
+            found += [one for one in self._some(partition, above[first : first + _CHUNK], probe) if one.cosine >= cut]
             if len(found) >= most:
                 break
         return sorted(found, key=lambda one: -one.cosine)[:most]

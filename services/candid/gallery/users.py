@@ -156,10 +156,17 @@ class Users:
             raise NotFound(NO_SUCH_USER)
         return found
 
-    def list(self, agency: str, collection: str, after: str | None, limit: int) -> list[User]:
+    def list(
+        self,
+        agency: str,
+        collection: str,
+        after: str | None,
+        limit: int,
+        state: UserState = UserState.ACTIVE,
+    ) -> list[User]:
         """Up to ``limit`` users behind ``after``, in the order of their ids; fewer than ``limit`` are the last. From an index:
         one that was made a moment ago may be missing."""
-        listed = by_name(self.table, _listed(agency, collection), UserState.ACTIVE.value, after, limit)
+        listed = by_name(self.table, _listed(agency, collection), state.value, after, limit)
         return [_user(item) for item in listed]
 
     def owners(self, agency: str, collection: str, faces: Iterable[str]) -> dict[str, Owner]:
@@ -235,7 +242,7 @@ class Users:
 
     def remind(self, agency: str, collection: str, user_id: str) -> None:
         """Let the table's stream bring the user once more."""
-        with dependency("the gallery table"):
+        with aws.to_the_end(), dependency("the gallery table"):
             aws.dynamodb().update_item(
                 TableName=self.table,
                 Key=key(user_pk(agency, collection, user_id), "CHANGE"),
@@ -318,7 +325,7 @@ class Users:
         return _user(from_item(told["Attributes"]))
 
     def _release(self, user: User, owner: str) -> None:
-        with dependency("the gallery table"):
+        with aws.to_the_end(), dependency("the gallery table"):
             aws.dynamodb().update_item(
                 TableName=self.table,
                 Key=key(_pk(user), "USER"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from candid import aws
 from candid.errors import Conflict, DependencyUnavailable
 from candid.faces import image as images
 from candid.faces.filters import chosen, look
@@ -46,7 +47,7 @@ def index_faces(call: Call) -> Answer:
         places = [one.place for one in taken]
         booking = call.work.images.take(collection, data, str(images.content_type(data)), indexing, places)
         ids = face_ids(booking, places)
-        call.work.images.wait(booking, ids, _WAIT_SECONDS)
+        call.work.images.wait(booking, ids, aws.at_most(_WAIT_SECONDS))
         call.work.images.expect_still(collection, booking)
         until_searches_find(call, Partition(call.agency, collection.name), UUID(ids[0]))
         records = [

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
+from candid import aws
 from candid.gallery.fusion import fused, standing_faces
 from candid.gallery.index import Entry, Partition
 from candid.gallery.search import standing
@@ -206,7 +207,7 @@ def _known(call: Call) -> User | None:
 
 
 def _wait(done: Callable[[], bool]) -> None:
-    end, pause = time.monotonic() + _WAIT_SECONDS, 0.05
+    end, pause = time.monotonic() + aws.at_most(_WAIT_SECONDS), 0.05
     while time.monotonic() < end and not done():
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)

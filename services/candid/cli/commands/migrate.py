@@ -86,7 +86,7 @@ def rekognition(
     out = Output(as_json=json)
     address = _address(photos)
     if left is not None:
-        _write(left, [])
+        _expect_writable(left)
     source = _source(source_profile, region)
     api = connect(agency=agency, user=user, role=Role.RECORDS, say=out.note)
     target = Target(lambda: api.records_credentials(_CREDENTIALS_SECONDS), workers)
@@ -110,10 +110,11 @@ def rekognition(
 
     name = to or collection
 
-    def is_booked(number: str) -> bool:
-        return any(page for page in api.bookings(collection=name, booking_number=number))
+    def booked() -> set[str]:
+        pages = api.bookings(collection=name)
+        return {one.booking_number for page in pages for one in page if one.booking_number is not None}
 
-    run = Migration(source["s3"], address, target, name, is_booked, workers, stop)
+    run = Migration(source["s3"], address, target, name, booked, workers, stop)
     tally = run.run(what, watch)
     out.show(*rendering.summary(tally))
     if left is not None:
@@ -158,12 +159,16 @@ def _source(profile: str | None, region: str | None) -> dict[str, Any]:
         ) from None
 
 
-def _write(path: Path, rows: Sequence[Left]) -> None:
+def _expect_writable(path: Path) -> None:
     try:
-        file = path.open("w", newline="", encoding="utf-8")
+        # What an earlier run has left stays until this one knows better.
+        path.open("a", encoding="utf-8").close()
     except OSError as error:
         raise typer.BadParameter(f"{path} can't be written ({error.strerror}).", param_hint="'--left'") from None
-    with file:
+
+
+def _write(path: Path, rows: Sequence[Left]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         made = csv.writer(file)
         made.writerow(["external_image_id", "reason", "sentence"])
         made.writerows((one.external, one.reason, one.sentence) for one in rows)

@@ -39,7 +39,10 @@ def summary(tally: Tally) -> list[RenderableType]:
         ("Enrolled", f"{plural(tally.enrolled, 'photo')} ({plural(tally.faces, 'face')})"),
         *([("Missing", plural(tally.missing, "face") + " of them")] if tally.missing else []),
         ("There already", plural(tally.there, "photo")),
-        *((f"Left: {reason}", plural(number, "photo")) for reason, number in tally.reasons.most_common()),
+        *(
+            (f"Left: {reason}", plural(number, "face" if reason == "NO_EXTERNAL_IMAGE_ID" else "photo"))
+            for reason, number in tally.reasons.most_common()
+        ),
     ]
     if (open_ones := tally.ids - tally.done()) > 0:
         pairs.append(("Not looked at", plural(open_ones, "photo")))
