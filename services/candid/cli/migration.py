@@ -265,7 +265,7 @@ class Migration:
         def begin(external: str) -> tuple[int, int] | Left | None:
             if external in booked:
                 return _booked(external)
-            return self._again(external, what.photos[external], there.get(external, []))
+            return self._asked(external, what.photos[external], there.get(external, []))
 
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
@@ -284,7 +284,7 @@ class Migration:
                 if self.stop.is_set():
                     going = {one for one in going if not one.cancel()}
 
-    def _again(
+    def _asked(
         self, external: str, images: Sequence[Sequence[Box]], known: Sequence[Mapping[str, Any]]
     ) -> tuple[int, int] | Left | None:
         """As ``_one``; None where the photo's faces are there already. An earlier run may have been cut off before it took out
@@ -292,11 +292,10 @@ class Migration:
         from botocore.exceptions import BotoCoreError, ClientError
 
         kept, _ = same(known, images)
-        if not kept:
-            return self._one(external, images)
-        others = [face for one in known if (face := one["Face"]["FaceId"]) not in kept]
         try:
-            return self._take_out(external, others)
+            if not kept:
+                return self._one(external, images)
+            return self._take_out(external, [face for one in known if (face := one["Face"]["FaceId"]) not in kept])
         except ClientError as error:
             if error.response["Error"]["Code"] in _ENDING:
                 raise _refusal(error) from None
@@ -349,24 +348,14 @@ class Migration:
 
     def _one(self, external: str, images: Sequence[Sequence[Box]]) -> tuple[int, int] | Left:
         """How many faces were enrolled, and how many are missing; or why none."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         image = self._image(external)
         if isinstance(image, Left):
             return image
-        one, here = self.target.client(), {"CollectionId": self.collection}
-        try:
-            told = one.index_faces(**here, Image=image, ExternalImageId=external)
-            kept, had = same(told["FaceRecords"], images)
-            others = [face for record in told["FaceRecords"] if (face := record["Face"]["FaceId"]) not in kept]
-            if (stay := self._take_out(external, others)) is not None:
-                return stay
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _ENDING:
-                raise _refusal(error) from None
-            return Left(external, error.response["Error"]["Code"], error.response["Error"]["Message"])
-        except BotoCoreError as error:
-            return Left(external, "NO_ANSWER", f"Candid did not answer ({type(error).__name__}).")
+        told = self.target.client().index_faces(CollectionId=self.collection, Image=image, ExternalImageId=external)
+        kept, had = same(told["FaceRecords"], images)
+        others = [face for record in told["FaceRecords"] if (face := record["Face"]["FaceId"]) not in kept]
+        if (stay := self._take_out(external, others)) is not None:
+            return stay
         if kept:
             return len(kept), had - len(kept)
         if others:
