@@ -6,7 +6,7 @@ Not here: how far a photo's enrolment has come (``progress``).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -35,6 +35,7 @@ from candid.gallery.transaction import put_new, remind, write_all
 from candid.idempotency import Claim
 from candid.listing import FIRST, LAST, Listing
 from candid.tables import Item, cancelled_by, is_condition_failure, key, now, timestamp, to_item
+from candid.together import at_once
 
 FULL: Final = (
     f"The booking has {MAX_PHOTOS} photos already, which is the most that one may have. "
@@ -161,6 +162,11 @@ class Catalog:
     def get(self, agency: str, booking_id: str) -> Booking | None:
         """The booking with its photos as it stands now (a consistent read); erased ones too. None if there is none."""
         return booking_of(rows(self.table, agency, booking_id))
+
+    def several(self, agency: str, booking_ids: Iterable[str]) -> dict[str, Booking | None]:
+        """Bookings by their ids, each as ``get`` gives it."""
+        ids = list(dict.fromkeys(booking_ids))
+        return dict(zip(ids, at_once(lambda one: self.get(agency, one), ids), strict=True))
 
     def expect(self, agency: str, booking_id: str) -> Booking:
         """The booking, or ``NotFound`` for one that is not there, erased, or another agency's."""

@@ -50,7 +50,8 @@ class Dissolution:
             return Outcome(Kind.NOTHING)
         # Bookings are listed by an index of the table's, which shows within a second what was written before the tombstone.
         settled = (now() - found.changed_at).total_seconds() > self.settle
-        self._mark_users(agency, name, until - SPARE_SECONDS)
+        if found.users > 0:
+            self._mark_users(agency, name, until - SPARE_SECONDS)
         if self._mark(agency, name, until - SPARE_SECONDS) or found.users > 0 or not settled:
             # Those are erased by notes of their own, which lie before this one in the stream.
             self.sleep(min(_LONGEST_PAUSE, max(_PAUSE, (now() - found.changed_at).total_seconds() / 60)))

@@ -34,7 +34,6 @@ from candid.gallery.progress import Progress
 from candid.gallery.search import Facts, standing
 from candid.gallery.upkeep.records import is_held
 from candid.gallery.users import User, UserBusy, UserMoved, Users, UserState
-from candid.together import at_once
 
 
 class _PhotoHeld(Exception):
@@ -119,14 +118,15 @@ class Fusion:
 
 
 def standing_faces(catalog: Catalog, users: Sequence[User]) -> dict[str, dict[str, Facts]]:
-    """Of each user (by its ``entry_id``) the faces that the table knows as such, with what it knows of them."""
-    wanted = sorted({(user.agency, booking) for user in users for booking in user.faces.values()})
-    bookings = dict(zip(wanted, at_once(lambda ref: catalog.get(*ref), wanted), strict=True))
+    """Of each user of an agency (by its ``entry_id``) the faces that the table knows as such, with what it knows of them."""
+    if not users:
+        return {}
+    bookings = catalog.several(users[0].agency, (booking for user in users for booking in user.faces.values()))
     return {
         user.entry_id: {
             face: facts
             for face, booking in user.faces.items()
-            if (facts := standing(bookings[user.agency, booking], user.collection, face)) is not None
+            if (facts := standing(bookings[booking], user.collection, face)) is not None
         }
         for user in users
     }

@@ -151,8 +151,7 @@ def external_of_booking(number: str, booking_id: str) -> str:
 
 
 def _shown(call: Call, labels: Sequence[Label]) -> list[dict[str, Any]]:
-    bookings = list(dict.fromkeys(label.booking_id for label in labels))
-    found = dict(zip(bookings, at_once(lambda one: call.work.catalog.get(call.agency, one), bookings), strict=True))
+    found = call.work.catalog.several(call.agency, (label.booking_id for label in labels))
     users = users_of(call, [str(label.id) for label in labels])
     shown = []
     for label in labels:

@@ -21,7 +21,6 @@ from candid.idempotency import Claim
 from candid.rekognition import paging
 from candid.rekognition.calls import Answer, Call, similarity, until_searches_find
 from candid.rekognition.collections import expect
-from candid.together import at_once
 
 _PAGE: Final = 500
 _THRESHOLD: Final = 75.0
@@ -169,8 +168,7 @@ def _judged(call: Call, user: User, request: str | None) -> tuple[dict[str, str]
 
 def _there(call: Call, partition: Partition, entries: Sequence[Entry]) -> dict[str, Entry]:
     """Those of the entries whose face a search may find."""
-    ids = sorted({one.booking_id for one in entries})
-    bookings = dict(zip(ids, at_once(lambda one: call.work.catalog.get(partition.agency, one), ids), strict=True))
+    bookings = call.work.catalog.several(partition.agency, (one.booking_id for one in entries))
     return {
         str(one.id): one
         for one in entries

@@ -12,6 +12,7 @@ from candid.access.principal import Role
 from candid.cli.api import Api
 from candid.cli.options import Agency, Json, User
 from candid.cli.output import Output
+from candid.cli.problems import NotThere
 from candid.cli.rendering import places as rendering
 from candid.cli.session import connect
 
@@ -85,7 +86,11 @@ def remove(
     if place_id.startswith("s3://"):
         bucket, prefix = _named(place_id)
         found = [one.place_id for one in api.places() if (one.bucket, one.prefix) == (bucket, prefix)]
-        place_id = found[0] if found else place_id.replace("/", "_")
+        if not found:
+            raise NotThere(
+                "There is no such place of your agency's. See `candid place list` for those there are.", status=404
+            )
+        (place_id,) = found
     told = api.delete_place(place_id)
     wider = [one for one in api.places() if one.bucket == told.bucket and told.prefix.startswith(one.prefix)]
     if wider:
