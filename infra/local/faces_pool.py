@@ -170,7 +170,7 @@ class Pool:
         return answer
 
     def close(self) -> None:
-        """End every worker; one that is busy ends when its answer is there."""
+        """End every worker; one that is busy ends when its answer is there, or with this process."""
         self._closed.set()
         for worker in self._free_places():
             if worker:

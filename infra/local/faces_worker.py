@@ -1,7 +1,8 @@
 """One execution environment of a function: imports its handler, then answers one invocation at a time, as Lambda's runtime does.
 
 Run by ``faces_pool`` as a process of its own. Its output is the function's log. Requests and answers travel over a socket of the
-parent's, whose number is the one argument; when the parent is gone, the process ends.
+parent's, whose number is the one argument; when the parent is gone, the process ends, in the middle of an invocation too: it
+would otherwise go on writing when a later run has begun.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import importlib
 import json
 import os
 import resource
+import select
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -85,9 +88,19 @@ def serve(connection: Connection, handler: Any, initialised_ms: float) -> None:
         connection.send_bytes(answer)
 
 
+def end_with_parent(connection: Connection) -> None:
+    """Wait until the parent's end of the connection is closed, and end this process then."""
+    gone = select.poll()
+    # Nothing is asked for: that the other end is closed is told all the same.
+    gone.register(connection.fileno(), 0)
+    gone.poll()
+    os._exit(1)
+
+
 def main() -> int:
     """Import the handler, say so or why not, and serve."""
     connection = Connection(int(sys.argv[1]))
+    threading.Thread(target=end_with_parent, args=(connection,), daemon=True).start()
     started = time.perf_counter()
     module, _, name = os.environ["_HANDLER"].rpartition(".")
     try:

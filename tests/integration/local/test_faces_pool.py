@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -13,6 +16,10 @@ from typing import Any
 import pytest
 from infra.local.faces_config import FunctionConfig
 from infra.local.faces_pool import LIMIT_BYTES, Answer, Invocation, Pool
+from infra.local.places import CHECKOUT
+from infra.local.processes import Process
+
+from tests.e2e.stack import eventually
 
 FUNCTION = """
 import os, sys, time
@@ -28,6 +35,7 @@ def handler(event, context):
             "table": os.environ.get("GALLERY_TABLE"), "home": os.environ.get("CANDID_HOME"), "path": sys.path,
         }
     if what == "sleep":
+        print("asleep", os.getpid(), flush=True)
         time.sleep(event["seconds"])
         return {"pid": os.getpid()}
     if what == "raise":
@@ -185,3 +193,27 @@ def test_the_log_says_how_long_and_how_much_and_keeps_what_the_function_printed(
     assert "seen by the log: hello" in log
     assert "Init Duration:" in log
     assert "Max Memory Used:" in log
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from infra.local.faces_pool import Pool
+from tests.integration.local.test_faces_pool import call
+
+folder = Path(sys.argv[1])
+environment = {"PYTHONPATH": str(folder), "LAMBDA_TASK_ROOT": str(folder), "_HANDLER": "trial.handler"}
+Pool(environment, 60, 1, folder / "trial.log").invoke(call(60, do="sleep", seconds=60))
+"""
+
+
+def test_a_worker_ends_with_the_process_that_it_works_for_in_the_middle_of_an_invocation(tmp_path: Path) -> None:
+    (tmp_path / "trial.py").write_text(FUNCTION)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=CHECKOUT)
+    log = tmp_path / "trial.log"
+    said = eventually(lambda: log.exists() and re.search(r"^asleep (\d+)$", log.read_text(), re.M))
+    worker = Process(int(said[1]), "faces_worker")
+    assert worker.is_running()
+    parent.kill()
+    parent.wait()
+    eventually(lambda: not worker.is_running(), 5)
