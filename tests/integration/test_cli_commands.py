@@ -190,6 +190,7 @@ def test_status_counts_by_state_and_shows_one_booking(world: World, tmp_path: Pa
     told = candid("status", *AGENCY, "--json", cwd=tmp_path)
     assert told.json["bookings"]["enrolled"] == {"count": 1, "more": False}
     assert told.json["bookings"]["rejected"] == {"count": 1, "more": False}
+    assert told.json["rekognition"] == {"url": world.url, "answers": True}
     one = candid("status", "24-2", *AGENCY, cwd=tmp_path)
     assert "NO_FACE: No face was found." in one.out
     missing = candid("status", "24-3", *AGENCY, cwd=tmp_path)

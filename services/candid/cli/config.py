@@ -3,8 +3,8 @@
 ``CANDID_URL`` and ``CANDID_TOKEN`` name a deployment and a token. Without them the file is looked for in the ``.candid`` of the
 current folder and its parents, and tokens are issued on the fly from the laptop's own key pair. ``CANDID_AGENCY`` and
 ``CANDID_USER`` are defaults of ``--agency`` and ``--user``, ``CANDID_STACK`` of ``--stack``; ``CANDID_DEBUG=1`` shows
-tracebacks. ``CANDID_HOME``,
-``CANDID_MODELS``, ``CANDID_AWS_PORT`` and ``CANDID_FACES_PORT`` mean what they mean to ``make run``.
+tracebacks. ``CANDID_HOME``, ``CANDID_MODELS``, ``CANDID_AWS_PORT``, ``CANDID_FACES_PORT`` and ``CANDID_REKOGNITION_PORT`` mean
+what they mean to ``make run``.
 """
 
 from __future__ import annotations
@@ -37,9 +37,19 @@ class LocalStack:
     keys: Path
     home: Path
     aws_endpoint_url: str = ""
+    rekognition_url: str = ""
     stack: str = ""
     agency: str = ""
     outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a local stack: what for, the variable that chooses another, and its number."""
+
+    use: str
+    variable: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +83,18 @@ def models_folder() -> Path:
     return Path(named) if named else (checkout() or Path.cwd()) / _HOME / "models"
 
 
-def ports() -> dict[str, int]:
-    """The ports that a local stack would listen on, by what each is for."""
-    told = {"the local AWS": ("CANDID_AWS_PORT", 4566), "the faces' functions": ("CANDID_FACES_PORT", 4567)}
-    given = {name: (os.environ.get(variable, ""), port) for name, (variable, port) in told.items()}
-    return {name: int(text) if text.isascii() and text.isdigit() else port for name, (text, port) in given.items()}
+def ports() -> list[Port]:
+    """The ports that a local stack would listen on."""
+    told = [
+        ("the local AWS", "CANDID_AWS_PORT", 4566),
+        ("the faces' functions", "CANDID_FACES_PORT", 4567),
+        ("Rekognition clients", "CANDID_REKOGNITION_PORT", 4568),
+    ]
+    given = [(use, variable, os.environ.get(variable, ""), usual) for use, variable, usual in told]
+    return [
+        Port(use, variable, int(text) if text.isascii() and text.isdigit() else usual)
+        for use, variable, text, usual in given
+    ]
 
 
 def checkout() -> Path | None:
@@ -169,6 +186,7 @@ def _read(home: Path) -> LocalStack:
             keys=keys if keys.is_absolute() else home.absolute().parent / keys,
             home=home.absolute(),
             aws_endpoint_url=str(told.get("aws_endpoint_url") or ""),
+            rekognition_url=str(told.get("rekognition_url") or ""),
             stack=str(told.get("stack") or ""),
             agency=str(told.get("agency") or ""),
             outputs=dict(told.get("outputs") or {}),

@@ -100,33 +100,32 @@ def _disk() -> Check:
 
 
 def _stack(stack: config.LocalStack | None) -> Iterator[Check]:
-    """Whether the local stack is up; where it is not, whether its ports are free."""
+    """Whether the local stack is up, and its other ways in with it; where it is not, whether its ports are free."""
     if stack is not None:
         client = Client(stack.api_url, GivenToken(""))
         if client.probe(stack.api_url) is not None:
             yield Check("Local stack", Verdict.GOOD, f"It is up, at {stack.api_url}.")
-            issuer = client.probe(stack.issuer) is not None
-            yield (
-                Check("Token issuer", Verdict.GOOD, f"It answers at {stack.issuer}.")
-                if issuer
-                else Check(
-                    "Token issuer",
-                    Verdict.MISSING,
-                    f"Nothing answers at {stack.issuer}, so no token can be checked. `make stop`, then `make run`.",
-                )
-            )
+            yield _way_in(client, "Token issuer", stack.issuer, "no token can be checked")
+            if stack.rekognition_url:
+                yield _way_in(client, "Rekognition", stack.rekognition_url, "no Rekognition client gets an answer")
             return
     yield Check("Local stack", Verdict.ABSENT, "It is not running. Start it with `make run`.")
-    for name, port in config.ports().items():
-        if _is_free(port):
-            yield Check(f"Port {port}", Verdict.GOOD, f"It is free for {name}.")
+    for port in config.ports():
+        if _is_free(port.number):
+            yield Check(f"Port {port.number}", Verdict.GOOD, f"It is free for {port.use}.")
         else:
             yield Check(
-                f"Port {port}",
+                f"Port {port.number}",
                 Verdict.MISSING,
-                f"It is meant for {name}, and another program holds it. End that program, or choose another port by "
-                "CANDID_AWS_PORT or CANDID_FACES_PORT.",
+                f"It is meant for {port.use}, and another program holds it. End that program, or choose another port by "
+                f"{port.variable}.",
             )
+
+
+def _way_in(client: Client, name: str, url: str, otherwise: str) -> Check:
+    if client.probe(url) is not None:
+        return Check(name, Verdict.GOOD, f"It answers at {url}.")
+    return Check(name, Verdict.MISSING, f"Nothing answers at {url}, so {otherwise}. `make stop`, then `make run`.")
 
 
 def _is_free(port: int) -> bool:

@@ -127,7 +127,8 @@ def local_file(folder: Path, world: World) -> Path:
     """``.candid/local.json`` in ``folder`` with a key pair, as ``make run`` leaves it."""
     home = folder / ".candid"
     LocalKeys.load_or_create(home / "keys")
-    told = {"api_url": world.url, "issuer": world.url, "keys": str(home / "keys"), "stack": "candid", "outputs": {}}
+    places = {"api_url": world.url, "issuer": world.url, "rekognition_url": world.url}
+    told = {**places, "keys": str(home / "keys"), "stack": "candid", "outputs": {}}
     (home / "local.json").write_text(json.dumps(told))
     return home / "local.json"
 

@@ -1,13 +1,17 @@
-"""The doctor says of a JDK which OpenSearch it runs, and which one it lacks."""
+"""The doctor says of a JDK which OpenSearch it runs and which one it lacks, and of the local stack's ways in which are closed."""
 
 from __future__ import annotations
 
+import json
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from candid.cli import health, jdk
 from candid.cli.health import Check, Verdict
+from tests.unit.cli.server import World, local_file, serving
 
 
 def installed(folder: Path, *versions: int, compiler: bool = True) -> None:
@@ -70,3 +74,44 @@ def test_without_maven_nothing_that_a_local_candid_needs_is_missing(folder: Path
     told = check("Maven")
     assert told.verdict is Verdict.ABSENT
     assert told.sentence.startswith("It is not installed")
+
+
+WAYS_IN = {
+    "CANDID_AWS_PORT": "the local AWS",
+    "CANDID_FACES_PORT": "the faces' functions",
+    "CANDID_REKOGNITION_PORT": "Rekognition clients",
+}
+
+
+@pytest.mark.parametrize("variable", WAYS_IN)
+def test_a_port_that_another_program_holds_is_told_with_the_variable_that_chooses_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("CANDID_HOME", str(tmp_path))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        monkeypatch.setenv(variable, str(port))
+        told = check(f"Port {port}")
+    assert told.verdict is Verdict.MISSING
+    assert WAYS_IN[variable] in told.sentence
+    assert told.sentence.endswith(f"choose another port by {variable}.")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with serving() as made:
+        yield made
+
+
+def test_a_running_stack_answers_on_each_of_its_ways_in(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = local_file(tmp_path, world)
+    monkeypatch.setenv("CANDID_HOME", str(path.parent))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rekognition_url": world.url}))
+    assert {check(name).verdict for name in ("Local stack", "Token issuer", "Rekognition")} == {Verdict.GOOD}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rekognition_url": "http://127.0.0.1:1"}))
+    told = check("Rekognition")
+    assert told.verdict is Verdict.MISSING
+    assert told.sentence.startswith("Nothing answers at http://127.0.0.1:1, so no Rekognition client gets an answer.")

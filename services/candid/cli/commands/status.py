@@ -43,13 +43,18 @@ def command(
     if booking is not None:
         _booking(api, booking, collection, out)
         return
-    issuer = target.local.issuer if target.local else None
+
+    def place(url: str) -> dict[str, Any]:
+        return {"url": url, "answers": client.probe(url) is not None}
+
     parts: dict[str, Any] = {
-        "api": {"url": target.url, "answers": client.probe(target.url) is not None},
+        "api": place(target.url),
         "agency": target.agency,
     }
     if target.local and target.url == target.local.api_url:
-        parts["issuer"] = {"url": issuer, "answers": issuer is not None and client.probe(issuer) is not None}
+        parts["issuer"] = place(target.local.issuer)
+        if target.local.rekognition_url:
+            parts["rekognition"] = place(target.local.rekognition_url)
         parts["stack"] = target.local.stack
         parts["aws_endpoint_url"] = target.local.aws_endpoint_url
         parts["photos_bucket"] = target.local.outputs.get("PhotosBucketName")

@@ -25,6 +25,8 @@ _MEANING: Final = {
 def running(parts: Mapping[str, Any]) -> Table:
     """Addresses, and whether something answers there."""
     pairs = [("API", _place(parts["api"]))]
+    if "rekognition" in parts:
+        pairs.append(("Rekognition", _place(parts["rekognition"])))
     if "issuer" in parts:
         pairs += [
             ("Token issuer", _place(parts["issuer"])),
