@@ -1,4 +1,4 @@
-"""What a newcomer reads at the end of ``make run``: the two searches, the addresses, a token, and three commands to try."""
+"""What a newcomer reads at the end of ``make run``: the two searches, the addresses, a token, and commands to try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from candid.cli.answers import Search
 from candid.cli.output import console
 from candid.cli.rendering import candidates
-from infra.local.demo import CASE, LAKESIDE, RIDGEPORT
+from infra.local.demo import LAKESIDE, RIDGEPORT
 from infra.local.places import CHECKOUT
 
 
@@ -45,12 +45,15 @@ def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: boo
         out.print(Text.assemble((f"  {name:<14}", "bold"), value), soft_wrap=True)
     candid = _short(CHECKOUT / ".venv/bin/candid")
     probe = _short(CHECKOUT / ".candid/samples/person_a_2.jpg")
+    case = told.get("case") or "CASE-1"
+    opening = f'{candid} case open {case} --purpose criminal_investigation --legal-basis "warrant 26-W-118"'
     commands = [
         (
             "Ask the API",
             f'curl -s -H "Authorization: Bearer $(cat {shlex.quote(_short(token_file))})" {told["api_url"]}/v1/bookings',
         ),
-        ("Search a face", f"{candid} search {probe} --case {CASE} --source surveillance_still --agency {LAKESIDE}"),
+        *([] if told.get("case") else [("Open a case", f"{opening} --agency {LAKESIDE}")]),
+        ("Search a face", f"{candid} search {probe} --case {case} --source surveillance_still --agency {LAKESIDE}"),
         ("Import a folder", f"{candid} import FOLDER --agency {LAKESIDE}"),
     ]
     out.print("\n  Try, in another terminal:" if stays else "\n  Try:")

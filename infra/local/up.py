@@ -66,8 +66,9 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
         told, index_is_new = _start(now, template)
         if was_killed or (index_is_new and had_gallery):
             print(f"  {agreement.look(places, told['outputs']).sentence()}")
-        if wishes.demonstrate:
-            _demonstrate(places, told)
+        if wishes.demonstrate and _demonstrate(places, told):
+            told["case"] = demo.CASE
+            now.describe(told)
         show.summary(told, places.home / "token", places.logs, stays=not wishes.detach)
         if wishes.detach:
             return 0
@@ -163,7 +164,8 @@ def _start_opensearch(now: Running) -> Node | None:
     return started
 
 
-def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
+def _demonstrate(places: Places, told: Mapping[str, Any]) -> bool:
+    """Enrol the samples and search twice; False where no case was opened to search under."""
     stack = demo.Stack(
         told["api_url"],
         told["issuer"],
@@ -175,12 +177,13 @@ def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
     demo.enrol(stack)
     if model_card(places.model).calibration is None:
         print(f"  No searches: {places.model} has no calibration, so each search must name its threshold as a cosine.")
-        return
+        return False
     with step("opening a case and searching twice"):
         case = demo.open_case(stack)
         enrolled = demo.search(stack, "person_a_2.jpg", case)
         stranger = demo.search(stack, "person_b_2.jpg", case)
     show.searches(enrolled, stranger)
+    return True
 
 
 def _parameters(places: Places) -> dict[str, str]:

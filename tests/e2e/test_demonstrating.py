@@ -1,0 +1,63 @@
+"""What a newcomer sees first: ``make run`` enrols sample photos, searches twice, and names commands that work as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from infra.local.places import CHECKOUT
+
+from tests.e2e.stack import Stack
+from tests.e2e.test_staying import only_embedded
+
+
+@pytest.fixture
+def own(tmp_path: Path, index: str) -> Iterator[Stack]:
+    made = Stack.at(tmp_path, index)
+    yield made
+    made.stop()
+
+
+def up(stack: Stack, demo: str) -> str:
+    done = stack.command("up", DEMO=demo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tried(stack: Stack, said: str, name: str) -> str:
+    """What the command says that is offered under ``name``."""
+    offered = re.search(rf"^  {name} +(.+)$", said, re.MULTILINE)
+    assert offered, said
+    done = subprocess.run(
+        shlex.split(offered[1]), cwd=CHECKOUT, env=stack.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@only_embedded
+def test_the_demonstration_finds_the_booked_person_and_not_the_stranger_and_is_not_enrolled_twice(own: Stack) -> None:
+    said = up(own, "1")
+    booked, stranger = said.split("Search 1")[1].split("Search 2")
+    assert "LPD-10001" in booked
+    assert "subject-A" in booked
+    assert "LPD-1000" not in stranger
+    assert "RSO-7700" not in stranger
+    assert "Open a case" not in said
+    assert "LPD-10001" in tried(own, said, "Search a face")
+    own.stop()
+    again = up(own, "1")
+    assert "found the 4 of the earlier run" in again
+    assert "LPD-10001" in again.split("Search 1")[1].split("Search 2")[0]
+
+
+@only_embedded
+def test_without_the_demonstration_a_case_is_opened_first(own: Stack) -> None:
+    said = up(own, "0")
+    assert "Search 1" not in said
+    assert "CASE-1" in tried(own, said, "Open a case")
+    assert "No candidate above the threshold." in tried(own, said, "Search a face")
