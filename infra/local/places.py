@@ -27,8 +27,9 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from infra.local.problems import LocalError
 
@@ -119,6 +120,21 @@ class Places:
         return self.home / "local.json"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What was chosen of a running Candid, by its variable."""
+        return {
+            "MODEL": self.model,
+            "INDEX": self.index_kind,
+            "CANDID_AWS_PORT": self.aws_port,
+            "CANDID_FACES_PORT": self.faces_port,
+            "CANDID_REKOGNITION_PORT": self.rekognition_port,
+            "AWS_ENDPOINT_URL": self.foreign_aws,
+            "OPENSEARCH_URL": self.foreign_opensearch,
+            "PARAMETERS": dict(self.parameters),
+            **{f"FACES_WORKERS_{name.upper()}": count for name, count in self.workers.items()},
+        }
+
+    @property
     def _gallery(self) -> str:
         model = re.sub(r"[^A-Za-z0-9_.-]", "-", self.model)
         # No model's name holds an @.
@@ -129,15 +145,11 @@ def read(environ: Mapping[str, str]) -> Places:
     """The places that ``environ`` names. Raises ``LocalError`` with the variable that is wrong."""
     home = Path(environ.get("CANDID_HOME") or CHECKOUT / ".candid").absolute()
     own = CHECKOUT / ".candid"
-    aws_port, faces_port = _port(environ, "CANDID_AWS_PORT", 4566), _port(environ, "CANDID_FACES_PORT", 4567)
-    foreign_aws = (environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
-    if aws_port == faces_port and not foreign_aws:
-        raise LocalError(f"CANDID_AWS_PORT and CANDID_FACES_PORT are both {aws_port}. Give each a port of its own.")
     model = environ.get("MODEL") or "sface"
-    return Places(
+    found = Places(
         home=home,
-        aws_port=aws_port,
-        faces_port=faces_port,
+        aws_port=_port(environ, "CANDID_AWS_PORT", 4566),
+        faces_port=_port(environ, "CANDID_FACES_PORT", 4567),
         rekognition_port=_port(environ, "CANDID_REKOGNITION_PORT", 4568),
         opensearch_port=_number(environ, "CANDID_OPENSEARCH_PORT", 9200, 1, 65_435),
         model=model,
@@ -145,7 +157,7 @@ def read(environ: Mapping[str, str]) -> Places:
         models=Path(environ.get("CANDID_MODELS") or own / "models").absolute(),
         samples=own / "samples",
         deepface=Path(environ.get("DEEPFACE_HOME") or own / "deepface").absolute(),
-        foreign_aws=foreign_aws,
+        foreign_aws=(environ.get("AWS_ENDPOINT_URL") or "").rstrip("/"),
         foreign_opensearch=(environ.get("OPENSEARCH_URL") or "").rstrip("/"),
         opensearch_major=int(_one_of(environ, "OPENSEARCH", "2", "3") or 0) or None,
         opensearch_heap=_heap(environ),
@@ -157,6 +169,19 @@ def read(environ: Mapping[str, str]) -> Places:
         },
         parameters=_parameters(environ),
     )
+    _require_own_ports(found)
+    return found
+
+
+def _require_own_ports(found: Places) -> None:
+    ports = {"CANDID_FACES_PORT": found.faces_port, "CANDID_REKOGNITION_PORT": found.rekognition_port}
+    if not found.foreign_aws:
+        ports["CANDID_AWS_PORT"] = found.aws_port
+    if found.index_kind == OPENSEARCH and not found.foreign_opensearch:
+        ports["CANDID_OPENSEARCH_PORT"] = found.opensearch_port
+    for (one, port), (other, same) in combinations(sorted(ports.items()), 2):
+        if port == same:
+            raise LocalError(f"{one} and {other} are both {port}. Give each a port of its own.")
 
 
 def _parameters(environ: Mapping[str, str]) -> dict[str, str]:

@@ -138,8 +138,7 @@ def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
         "aws_endpoint_url": places.aws_url,
         "stack": STACK,
         "agency": demo.LAKESIDE,
-        "model": places.model,
-        "index": places.index_kind,
+        "settings": places.settings,
         "opensearch_url": places.opensearch_url,
         "opensearch_version": opensearch.version(places),
         "logs": str(places.logs),
@@ -237,8 +236,13 @@ def _already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
     told = running.described(places)
     if earlier is None or told is None or not earlier.all_live():
         return None
-    if wishes.fresh or (told.get("model"), told.get("index")) != (places.model, places.index_kind):
-        raise LocalError("Candid is already running here. End it with `make stop` (or Ctrl-C where it runs) first.")
+    chosen = told.get("settings", {})
+    others = [name for name, value in places.settings.items() if chosen.get(name) != value]
+    if wishes.fresh or others:
+        other = f", with another {' and '.join(others)}" if others else ""
+        raise LocalError(
+            f"Candid is already running here{other}. End it with `make stop` (or Ctrl-C where it runs) first."
+        )
     print("Candid is already running here.")
     return told
 

@@ -36,6 +36,12 @@ def test_a_port_that_is_none_is_named_with_its_variable(value: str) -> None:
 def test_two_processes_do_not_share_a_port() -> None:
     with pytest.raises(LocalError, match="CANDID_AWS_PORT and CANDID_FACES_PORT are both 4567"):
         places.read({"CANDID_AWS_PORT": "4567"})
+    with pytest.raises(LocalError, match="CANDID_FACES_PORT and CANDID_REKOGNITION_PORT are both 4568"):
+        places.read({"CANDID_FACES_PORT": "4568"})
+    with pytest.raises(LocalError, match="CANDID_OPENSEARCH_PORT and CANDID_REKOGNITION_PORT are both 9200"):
+        places.read({"CANDID_REKOGNITION_PORT": "9200", "INDEX": "opensearch"})
+    # Where no node of ours listens, its port is anybody's.
+    assert places.read({"CANDID_REKOGNITION_PORT": "9200"}).rekognition_port == 9200
     # A local AWS of somebody else's has its own address.
     assert places.read({"CANDID_AWS_PORT": "4567", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).faces_port == 4567
 
