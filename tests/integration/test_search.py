@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from candid.casework.policy import policy
 from candid.faces.image import decode
+from casework import app as casework_app
 from search import app
 from tests.contract.openapi import conforms
 from tests.gateway import Caller
@@ -122,8 +124,21 @@ def test_filters_narrow_the_gallery_and_its_size(
         assert answer.body["gallery_size"] == 2
 
 
-def test_an_unknown_collection_is_an_empty_gallery(shared: Gallery, case_id: str) -> None:
+def test_a_mistyped_collection_is_not_there_and_nothing_is_stored(shared: Gallery, case_id: str) -> None:
+    before = boto3.client("dynamodb").scan(TableName=CASEWORK_TABLE)["Count"]
     answer = search(shared, request(case_id, collection="archive"))
+    assert answer.status == 404
+    assert answer.body["detail"].startswith("There is no such collection.")
+    assert boto3.client("dynamodb").scan(TableName=CASEWORK_TABLE)["Count"] == before
+
+
+def test_an_agency_that_has_booked_nobody_yet_searches_an_empty_gallery(shared: Gallery) -> None:
+    beginner = replace(
+        shared,
+        casework=Caller(casework_app.handler, "polk-county", "det.ortiz", "investigator"),
+        search=Caller(app.handler, "polk-county", "det.ortiz", "investigator"),
+    )
+    answer = search(beginner, request(beginner.case()))
     assert candidates(answer) == []
     assert answer.body["gallery_size"] == 0
 

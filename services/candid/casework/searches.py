@@ -21,7 +21,7 @@ from candid.casework.cases import Cases
 from candid.casework.policy import Policy
 from candid.casework.probes import Probes
 from candid.casework.stored import SUMMARY, StoredSearches, search_pk
-from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest
+from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest, NotFound
 from candid.faces import image as images
 from candid.faces.detector import Detection
 from candid.faces.engine import FaceEngine
@@ -33,6 +33,7 @@ from candid.gallery.collections import Collections
 from candid.gallery.fusion import fused, standing_faces
 from candid.gallery.index import Filter, Partition, Template
 from candid.gallery.indexes import Indexes, ModelIndex
+from candid.gallery.intake import DEFAULT_COLLECTION
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.search import Found, GallerySearch, standing
 from candid.gallery.sharing import Sharing
@@ -46,6 +47,9 @@ from candid.tables import cancelled_by, now, timestamp
 MAX_ANSWER_BYTES: Final = 350_000
 """Of a stored answer: a DynamoDB item holds 400 KB."""
 
+NO_SUCH_GALLERY: Final = (
+    "There is no such collection. Check its name; the first booking that names a collection makes it."
+)
 NO_SUCH_FACE: Final = "There is no such face in the collection. See ListFaces for those there are."
 NO_FACE_OF_USER: Final = "The user has no face to search with. Let it have one (AssociateFaces)."
 FaceChoice = Literal["only", "largest", "all"] | int
@@ -64,7 +68,7 @@ class SearchRequest:
     probe_face_id: str | None = None
     probe_user_id: str | None = None
     users: bool = False
-    collection: str = "bookings"
+    collection: str = DEFAULT_COLLECTION
     agency: str | None = None
     where: Filter = field(default_factory=Filter)
     threshold: Wanted = field(default_factory=Wanted)
@@ -102,7 +106,7 @@ class Searches:
         """Search, store, and answer (without photo links). The same claim again is the same search. ``watch`` learns how long
         each part took: case, face, index, records, store.
 
-        Raises ``NotFound`` (case, probe, collection of another agency), ``Conflict`` (case closed, collection being deleted),
+        Raises ``NotFound`` (case, probe, collection), ``Conflict`` (case closed, collection being deleted),
         ``PolicyRefusal``, ``InvalidRequest``, ``PhotoRefused``."""
         if claim and (earlier := claim.earlier_result(self.stored.table)):
             return self.stored.expect(who.agency, earlier)
@@ -126,7 +130,10 @@ class Searches:
                 probe = self._image(engine, data, asked)
         found = [self._find(current, partition, template, asked, most, watch) for template in probe.templates]
         # Looked at afterwards, so that a list that a deletion had begun to empty is never taken for the whole.
-        Collections(self.catalog.table).expect_whole(gallery_agency, asked.collection)
+        known = Collections(self.catalog.table).expect_whole(gallery_agency, asked.collection)
+        if known is None and asked.collection != DEFAULT_COLLECTION:
+            # A name that is mistyped is not to look like a gallery in which nobody was found.
+            raise NotFound(NO_SUCH_GALLERY)
         with watch.part("store"):
             told = (
                 probe.told

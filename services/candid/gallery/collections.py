@@ -90,11 +90,12 @@ class Collections:
                 pass
         self.expect_whole(agency, name)
 
-    def expect_whole(self, agency: str, name: str) -> None:
-        """Raises ``Conflict`` while the collection is being deleted: part of it may be gone."""
+    def expect_whole(self, agency: str, name: str) -> Collection | None:
+        """As ``get``; raises ``Conflict`` while the collection is being deleted: part of it may be gone."""
         found = self.get(agency, name)
         if found is not None and found.state is CollectionState.DELETING:
             raise Conflict(BEING_DELETED)
+        return found
 
     def get(self, agency: str, name: str) -> Collection | None:
         """The collection as it stands now, one that is being deleted too; None if there is none."""
