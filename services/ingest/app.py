@@ -19,8 +19,8 @@ from candid.correlation import correlation_id
 from candid.errors import CandidError, DependencyUnavailable, InvalidRequest, NotFound
 from candid.gallery.booking import BookingState
 from candid.gallery.catalog import NO_SUCH_BOOKING, Catalog
-from candid.gallery.collections import Collections
-from candid.gallery.intake import DEFAULT_COLLECTION, Intake
+from candid.gallery.collections import DEFAULT_COLLECTION, Collections
+from candid.gallery.intake import Intake
 from candid.gallery.places import NO_SUCH_PLACE, Places
 from candid.gallery.sharing import NO_SUCH_SHARE, Sharing
 from candid.http import cursors, problem

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from candid.forms import of_form
 from candid.gallery.booking import MAX_PHOTOS, Disposition, View
+from candid.gallery.collections import DEFAULT_COLLECTION
 from candid.gallery.fields import BookedAt, Fields, Label
-from candid.gallery.intake import DEFAULT_COLLECTION, NewBooking, NewPhoto
+from candid.gallery.intake import NewBooking, NewPhoto
 from candid.gallery.sharing import Direction, NewShare
 from candid.http.kinds import AgencyName, CollectionName, ContentType, Cursor, LegalBasis, Limit
 from candid.moments import Moment, in_order

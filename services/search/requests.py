@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from candid.casework.searches import SearchRequest
+from candid.gallery.collections import DEFAULT_COLLECTION
 from candid.gallery.index import Filter
-from candid.gallery.intake import DEFAULT_COLLECTION
 from candid.gallery.thresholds import Wanted
 from candid.http.kinds import AgencyName, CollectionName, Id
 from candid.moments import Moment, in_order

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from candid.gallery.collections import BEING_DELETED, Collections
 from casework import app as casework_app
 from ingest import app as ingest_app
 from search import app as search_app
 from tests.contract.openapi import conforms
 from tests.gateway import Answer, Caller
+from tests.integration.aws import GALLERY_TABLE
 from tests.integration.gallery import AGENCY, Gallery, candidates, gallery, request, search
 
 READER = "lane-county"
@@ -181,6 +183,23 @@ def test_what_is_shared_already_is_a_conflict_that_names_the_share(two: Two) -> 
     share = two.grant().body
     again = two.grant()
     assert (again.status, again.body["share_id"]) == (409, share["share_id"])
+
+
+def test_a_collection_that_is_not_there_is_not_shared(two: Two) -> None:
+    mistyped = two.grant("juvenile")
+    assert mistyped.status == 404
+    assert mistyped.body["detail"].startswith("There is no such collection. Check its name")
+    assert listed("given", AGENCY)["shares"] == []
+    # The default one is there before anybody is booked.
+    own = {"collection": "bookings", "reader": AGENCY, "legal_basis": BASIS}
+    assert chief(READER)("POST", "/v1/shares", own).status == 201
+
+
+def test_no_share_is_given_of_a_collection_that_is_being_deleted(two: Two) -> None:
+    Collections(GALLERY_TABLE).mark_deleting(AGENCY, "juveniles")
+    refused = two.grant("juveniles")
+    assert (refused.status, refused.body["detail"]) == (409, BEING_DELETED)
+    assert listed("given", AGENCY)["shares"] == []
 
 
 def test_the_same_request_again_is_the_same_share(two: Two) -> None:

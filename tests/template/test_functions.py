@@ -71,7 +71,7 @@ MAY = {
         "IngestLogs": LOGS,
         "*": TRACES,
         "LimitsTable": {"dynamodb:UpdateItem"},
-        "GalleryTable": ITEMS - {"dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"},
+        "GalleryTable": ITEMS - {"dynamodb:DeleteItem"},
         "GalleryTable/index/by-agency": {"dynamodb:Query"},
         "GalleryTable/index/by-agency-state": {"dynamodb:Query"},
         "PhotosBucket/*": {"s3:PutObject"},

@@ -21,7 +21,7 @@ from candid.casework.cases import Cases
 from candid.casework.policy import Policy
 from candid.casework.probes import Probes
 from candid.casework.stored import SUMMARY, StoredSearches, search_pk
-from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest, NotFound
+from candid.errors import Conflict, ImageFormatUnsupported, InvalidRequest
 from candid.faces import image as images
 from candid.faces.detector import Detection
 from candid.faces.engine import FaceEngine
@@ -29,11 +29,10 @@ from candid.faces.registry import ModelCard
 from candid.faces.selection import probe_face
 from candid.gallery import thresholds
 from candid.gallery.catalog import Catalog
-from candid.gallery.collections import Collections
+from candid.gallery.collections import DEFAULT_COLLECTION, Collections
 from candid.gallery.fusion import fused, standing_faces
 from candid.gallery.index import Filter, Partition, Template
 from candid.gallery.indexes import Indexes, ModelIndex
-from candid.gallery.intake import DEFAULT_COLLECTION
 from candid.gallery.outcome import Stopwatch
 from candid.gallery.search import Found, GallerySearch, standing
 from candid.gallery.sharing import Sharing
@@ -47,9 +46,6 @@ from candid.tables import cancelled_by, now, timestamp
 MAX_ANSWER_BYTES: Final = 350_000
 """Of a stored answer: a DynamoDB item holds 400 KB."""
 
-NO_SUCH_GALLERY: Final = (
-    "There is no such collection. Check its name; the first booking that names a collection makes it."
-)
 NO_SUCH_FACE: Final = "There is no such face in the collection. See ListFaces for those there are."
 NO_FACE_OF_USER: Final = "The user has no face to search with. Let it have one (AssociateFaces)."
 FaceChoice = Literal["only", "largest", "all"] | int
@@ -130,10 +126,8 @@ class Searches:
                 probe = self._image(engine, data, asked)
         found = [self._find(current, partition, template, asked, most, watch) for template in probe.templates]
         # Looked at afterwards, so that a list that a deletion had begun to empty is never taken for the whole.
-        known = Collections(self.catalog.table).expect_whole(gallery_agency, asked.collection)
-        if known is None and asked.collection != DEFAULT_COLLECTION:
-            # A name that is mistyped is not to look like a gallery in which nobody was found.
-            raise NotFound(NO_SUCH_GALLERY)
+        # A name that is mistyped, too, is not to look like a gallery in which nobody was found.
+        Collections(self.catalog.table).expect_there(gallery_agency, asked.collection)
         with watch.part("store"):
             told = (
                 probe.told

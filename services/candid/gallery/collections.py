@@ -25,8 +25,10 @@ from candid.gallery.transaction import put_new, remind, write_all
 from candid.listing import by_name
 from candid.tables import Item, cancelled_by, from_item, is_condition_failure, key, moment, now, timestamp, to_item
 
+DEFAULT_COLLECTION: Final = "bookings"
 MAX_TAGS: Final = 200
 NO_SUCH_COLLECTION: Final = "There is no such collection. See ListCollections for those there are."
+NO_SUCH_NAME: Final = "There is no such collection. Check its name; the first booking that names a collection makes it."
 BEING_DELETED: Final = "The collection is being deleted. Try again when that is done, or name another one."
 
 
@@ -90,12 +92,30 @@ class Collections:
                 pass
         self.expect_whole(agency, name)
 
-    def expect_whole(self, agency: str, name: str) -> Collection | None:
-        """As ``get``; raises ``Conflict`` while the collection is being deleted: part of it may be gone."""
+    def expect_whole(self, agency: str, name: str) -> None:
+        """Raises ``Conflict`` while the collection is being deleted: part of it may be gone."""
+        _expect_whole(self.get(agency, name))
+
+    def expect_there(self, agency: str, name: str) -> None:
+        """Raises as ``expect_whole``, and ``NotFound`` for a name that nobody has given a collection; the default one is there
+        from the beginning, and empty."""
         found = self.get(agency, name)
-        if found is not None and found.state is CollectionState.DELETING:
-            raise Conflict(BEING_DELETED)
-        return found
+        _expect_whole(found)
+        if found is None and name != DEFAULT_COLLECTION:
+            raise NotFound(NO_SUCH_NAME)
+
+    def check_there(self, agency: str, name: str) -> Any:
+        """A transaction's condition: ``expect_there`` would raise nothing when the write happens."""
+        unmade = "attribute_not_exists(pk) OR " if name == DEFAULT_COLLECTION else ""
+        return {
+            "ConditionCheck": {
+                "TableName": self.table,
+                "Key": key(collection_pk(agency, name), "COLLECTION"),
+                "ConditionExpression": f"{unmade}#state = :active",
+                "ExpressionAttributeNames": {"#state": "state"},
+                "ExpressionAttributeValues": to_item({":active": CollectionState.ACTIVE.value}),
+            }
+        }
 
     def get(self, agency: str, name: str) -> Collection | None:
         """The collection as it stands now, one that is being deleted too; None if there is none."""
@@ -203,6 +223,11 @@ class Collections:
                     raise
             time.sleep(0.05)
         raise Conflict("Others are changing the same collection now. Try again in a minute.")
+
+
+def _expect_whole(found: Collection | None) -> None:
+    if found is not None and found.state is CollectionState.DELETING:
+        raise Conflict(BEING_DELETED)
 
 
 def collection_pk(agency: str, name: str) -> str:

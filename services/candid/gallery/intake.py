@@ -15,14 +15,13 @@ from candid import storage
 from candid.errors import Conflict
 from candid.gallery.booking import MAX_PHOTOS, Booking, BookingState, Photo, PhotoState, View
 from candid.gallery.catalog import FULL, Catalog
-from candid.gallery.collections import Collections
+from candid.gallery.collections import DEFAULT_COLLECTION, Collections
 from candid.gallery.dissolution import take_back_unless_kept
 from candid.gallery.photos import photo_id
 from candid.idempotency import Claim
 from candid.storage import UploadLink
 from candid.tables import now
 
-DEFAULT_COLLECTION: Final = "bookings"
 _OPEN: Final = frozenset({PhotoState.AWAITING_UPLOAD, PhotoState.REMOVED})
 
 

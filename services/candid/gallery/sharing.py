@@ -20,6 +20,7 @@ from candid import aws
 from candid.access.principal import Principal
 from candid.aws import dependency
 from candid.errors import Conflict, InvalidRequest, NotFound
+from candid.gallery.collections import Collections
 from candid.gallery.transaction import put_new, write_all
 from candid.idempotency import Claim
 from candid.listing import Listing
@@ -82,7 +83,8 @@ class Sharing:
     def grant(self, who: Principal, new: NewShare, claim: Claim | None = None) -> Share:
         """Let an agency read a collection of the caller's. The same claim again is the same share.
 
-        Raises ``InvalidRequest`` for one's own agency; ``Conflict`` with ``share_id`` where it may read it already.
+        Raises ``InvalidRequest`` for one's own agency; ``NotFound`` for a collection that nobody has made; ``Conflict`` while it
+        is being deleted, and with ``share_id`` where the reader may read it already.
         """
         if new.reader == who.agency:
             raise InvalidRequest("An agency reads its own collections anyway. Name another agency.")
@@ -97,7 +99,10 @@ class Sharing:
             granted_at=now(),
             granted_by=who.user,
         )
+        collections = Collections(self.table)
         writes: list[Any] = [
+            # So that no share outlives the collection that it was given for: its deletion has taken back those before it.
+            collections.check_there(share.agency, share.collection),
             put_new(self.table, _item(share)),
             {
                 "Update": {
@@ -118,6 +123,9 @@ class Sharing:
                 raise
             if claim and (earlier := claim.earlier_result(self.table)):
                 return self.expect(who.agency, earlier)
+            if cancelled_by(error)[0]:
+                collections.expect_there(share.agency, share.collection)
+                return self.grant(who, new, claim)  # It was made just now.
             raise Conflict(
                 "That agency may read the collection already. Revoke that share and grant it anew to change the legal basis.",
                 share_id=self._in_force(share.agency, share.collection, share.reader),
