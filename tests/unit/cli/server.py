@@ -59,6 +59,7 @@ class World:
     upload_takes: float = 0.0
     max_bytes: int = 15 * 1024 * 1024
     expired_links: int = 0
+    expired: set[str] = field(default_factory=set)
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbers: dict[tuple[str, str, str], str] = field(default_factory=dict)
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -306,8 +307,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _link(self, key: str) -> dict[str, Any]:
         world = self.held
-        expired = world.expired_links > 0
-        world.expired_links -= expired
+        with world.lock:
+            # Each of another photo: a fresh link works.
+            expired = len(world.expired) < world.expired_links and key not in world.expired
+            if expired:
+                world.expired.add(key)
         fields = {"key": key, "Content-Type": "image/jpeg", "policy": "expired" if expired else "good"}
         url = f"{world.url}/upload/{key}"
         return {"url": url, "fields": fields, "expires_at": "2026-01-01T00:00:00Z", "max_bytes": world.max_bytes}
