@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from candid import aws
+from candid.faces import image as images
 from casework import app as casework_app
 from ingest import app as ingest_app
 from tests.contract.openapi import conforms
@@ -61,6 +62,22 @@ def test_an_image_is_searched_under_the_case_and_the_search_is_stored(world: Wor
     (candidate,) = kept.body["results"][0]["candidates"]
     assert (candidate["face_id"], candidate["external_image_id"]) == (face, "anna")
     assert candidate["photo_url"]
+
+
+def test_a_probe_is_decoded_once(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = world.client()
+    decoded: list[int] = []
+    decode = images.decode
+
+    def counted(data: bytes) -> images.Pixels:
+        decoded.append(len(data))
+        return decode(data)
+
+    monkeypatch.setattr(images, "decode", counted)
+    probe = {"Bytes": portrait("person_a_2")}
+    one.search_faces_by_image(CollectionId=name, Image=probe, QualityFilter="LOW")
+    one.search_users_by_image(CollectionId=name, Image=probe)
+    assert decoded == [len(portrait("person_a_2"))] * 2
 
 
 def test_a_face_is_searched_with_and_is_not_its_own_candidate(world: World, name: str) -> None:

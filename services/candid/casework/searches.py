@@ -53,13 +53,15 @@ FaceChoice = Literal["only", "largest", "all"] | int
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What an officer asks. Exactly one of ``probe`` (bytes), ``probe_id``, and ``probe_face_id`` or ``probe_user_id`` (of a face
-    or a user of the collection that is searched); ``users``: its users are searched, not its faces; ``max_candidates`` None: the
-    policy's default; ``agency`` is whose collection is searched, None: the officer's own."""
+    """What an officer asks. Exactly one of ``probe`` (bytes), ``probe_id``, and ``probe_face_id`` or ``probe_user_id`` (of a
+    face or a user of the collection that is searched); ``pixels``: the probe's bytes as decoded already; ``users``: its users
+    are searched, not its faces; ``max_candidates`` None: the policy's default; ``agency`` is whose collection is searched,
+    None: the officer's own."""
 
     case_id: str
     probe_source: str
     probe: bytes | None = None
+    pixels: images.Pixels | None = field(default=None, repr=False, compare=False)
     probe_id: str | None = None
     probe_face_id: str | None = None
     probe_user_id: str | None = None
@@ -185,7 +187,7 @@ class Searches:
         )
 
     def _image(self, engine: FaceEngine, data: bytes, asked: SearchRequest) -> _Probe:
-        pixels = images.decode(data)
+        pixels = images.decode(data) if asked.pixels is None else asked.pixels
         chosen = self._chosen(engine.detect(pixels), asked.face)
         return _Probe(
             list(engine.templates(pixels, [face for _, face in chosen])),

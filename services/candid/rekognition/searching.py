@@ -59,7 +59,7 @@ def search_faces_by_image(call: Call) -> Answer:
     expect(call)
     _filter(call, image)
     try:
-        made, headers = _search(call, FACES, probe=data)
+        made, headers = _search(call, FACES, probe=data, pixels=image)
     except NoFace:
         raise InvalidRequest(_NO_FACE) from None
     box = made["results"][0]["face"]["box"]
@@ -103,7 +103,7 @@ def search_users_by_image(call: Call) -> Answer:
     told: dict[str, Any] = {"UnsearchedFaces": others, "FaceModelVersion": call.model}
     if largest is None:
         return Answer({"UserMatches": [], **told})
-    made, headers = _search(call, USERS, probe=data)
+    made, headers = _search(call, USERS, probe=data, pixels=image)
     searched = {"SearchedFace": {"FaceDetail": faces.detail(largest, image)}}
     return _answer({**told, **searched, **_user_matches(call, made)}, made, headers)
 
