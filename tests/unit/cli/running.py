@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 from tests.hostile.size import tries
 
+_PATIENCE = 120
+"""Pieces that a terminal shows, or seconds in which it shows none."""
 _PROGRAM = [sys.executable, "-c", "from candid.cli.main import run; run()"]
 # Linux carries getrusage's ru_maxrss over an exec: it would tell the size of the test runner. VmHWM begins anew.
 _WEIGHED = """
@@ -76,7 +79,11 @@ def candid(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = No
 
 
 def asked(*arguments: str | Path, cwd: Path, typed: bytes) -> Ran:
-    """Run ``candid`` on a terminal, and type this where it asks; ``err`` is what the terminal showed. ``out`` is a pipe."""
+    """Run ``candid`` on a terminal, and type this where it asks; ``err`` is what the terminal showed. ``out`` is a pipe.
+
+    A Ctrl-C that comes between the question and the wait for its answer is noted and interrupts nothing, in any program of
+    Python's: as a person would, this one is pressed again.
+    """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*_PROGRAM, *map(str, arguments)],
@@ -89,13 +96,16 @@ def asked(*arguments: str | Path, cwd: Path, typed: bytes) -> Ran:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is this process's own.
     )
     os.close(theirs)
-    shown = b""
+    shown, answered = b"", False
     with contextlib.suppress(OSError):  # A terminal that nobody has any more.
-        while some := os.read(ours, 1024):
-            shown += some
-            if b"[y/N]" in shown and typed:
+        for _ in range(_PATIENCE):
+            ready, _, _ = select.select([ours], [], [], 1.0)
+            if ready:
+                shown += os.read(ours, 1024)
+            if b"[y/N]" in shown and (not answered or (typed == b"\x03" and not ready)):
                 os.write(ours, typed)
-                typed = b""
+                answered = True
+        process.kill()
     os.close(ours)
     assert process.stdout
     with process.stdout as out:
