@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import resource
-import select
 import sys
 import threading
 import time
@@ -88,19 +87,17 @@ def serve(connection: Connection, handler: Any, initialised_ms: float) -> None:
         connection.send_bytes(answer)
 
 
-def end_with_parent(connection: Connection) -> None:
-    """Wait until the parent's end of the connection is closed, and end this process then."""
-    gone = select.poll()
-    # Nothing is asked for: that the other end is closed is told all the same.
-    gone.register(connection.fileno(), 0)
-    gone.poll()
+def end_with_parent(parent: int) -> None:
+    """Look until this process is no child of ``parent`` any more, and end it then."""
+    while os.getppid() == parent:
+        time.sleep(0.1)
     os._exit(1)
 
 
 def main() -> int:
     """Import the handler, say so or why not, and serve."""
     connection = Connection(int(sys.argv[1]))
-    threading.Thread(target=end_with_parent, args=(connection,), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     started = time.perf_counter()
     module, _, name = os.environ["_HANDLER"].rpartition(".")
     try:

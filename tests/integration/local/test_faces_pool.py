@@ -209,11 +209,13 @@ Pool(environment, 60, 1, folder / "trial.log").invoke(call(60, do="sleep", secon
 
 def test_a_worker_ends_with_the_process_that_it_works_for_in_the_middle_of_an_invocation(tmp_path: Path) -> None:
     (tmp_path / "trial.py").write_text(FUNCTION)
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=CHECKOUT)
     log = tmp_path / "trial.log"
-    said = eventually(lambda: log.exists() and re.search(r"^asleep (\d+)$", log.read_text(), re.M))
-    worker = Process(int(said[1]), "faces_worker")
-    assert worker.is_running()
-    parent.kill()
-    parent.wait()
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=CHECKOUT)
+    try:
+        said = eventually(lambda: log.exists() and re.search(r"^asleep (\d+)$", log.read_text(), re.M))
+        worker = Process(int(said[1]), "faces_worker")
+        assert worker.is_running()
+    finally:
+        parent.kill()
+        parent.wait()
     eventually(lambda: not worker.is_running(), 5)
