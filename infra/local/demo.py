@@ -26,6 +26,8 @@ LAKESIDE: Final = "lakeside-pd"
 RIDGEPORT: Final = "ridgeport-so"
 DETECTIVE: Final = "det.rivera"
 CASE: Final = "DEMO-2026-0001"
+FIRST_CASE: Final = "CASE-1"
+"""The number that a newcomer is advised to give a case, where there is no demonstration."""
 ENROLMENT_SECONDS: Final = 90
 _FOUND_SECONDS: Final = 1
 """So long after it was written at most a face is found (``VectorIndex.upsert``)."""
@@ -107,6 +109,13 @@ def open_case(stack: Stack) -> str:
     return detective.open_case(
         CASE, "criminal_investigation", "Reasonable suspicion: burglary, report 26-104417"
     ).case_id
+
+
+def case_to_try(stack: Stack) -> str | None:
+    """The number of an open case for a newcomer's search: the demonstration's, or the one that it was advised to open."""
+    detective = stack.api(LAKESIDE, DETECTIVE, Role.INVESTIGATOR)
+    there = {case.number for page in detective.cases(state="open") for case in page}
+    return next((number for number in (CASE, FIRST_CASE) if number in there), None)
 
 
 def _upload(clerk: Api, one: Sample, samples: Path) -> None:

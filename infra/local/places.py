@@ -41,6 +41,8 @@ FACE_FUNCTIONS: Final = {"embed": 2, "search": 1, "rekognition": 1, "index": 1}
 """The functions of the image, and how many processes each gets on a machine of two cores."""
 EMBEDDED: Final = "embedded"
 OPENSEARCH: Final = "opensearch"
+TRANSPORT: Final = 100
+"""So far above its port OpenSearch's nodes talk to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +123,32 @@ class Places:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was chosen of a running Candid, by its variable."""
-        return {
+        """What has an effect on a running Candid, by its variable."""
+        told: dict[str, Any] = {
             "MODEL": self.model,
             "INDEX": self.index_kind,
-            "CANDID_AWS_PORT": self.aws_port,
             "CANDID_FACES_PORT": self.faces_port,
             "CANDID_REKOGNITION_PORT": self.rekognition_port,
-            "AWS_ENDPOINT_URL": self.foreign_aws,
-            "OPENSEARCH_URL": self.foreign_opensearch,
+            "CANDID_MODELS": str(self.models),
             "PARAMETERS": dict(self.parameters),
             **{f"FACES_WORKERS_{name.upper()}": count for name, count in self.workers.items()},
         }
+        told |= {"AWS_ENDPOINT_URL": self.foreign_aws} if self.foreign_aws else {"CANDID_AWS_PORT": self.aws_port}
+        if self.model.startswith("deepface:"):
+            told["DEEPFACE_HOME"] = str(self.deepface)
+        if self.index_kind == OPENSEARCH:
+            told["OPENSEARCH_PREFIX"] = self.opensearch_prefix
+            told |= (
+                {"OPENSEARCH_URL": self.foreign_opensearch}
+                if self.foreign_opensearch
+                else {
+                    "CANDID_OPENSEARCH_PORT": self.opensearch_port,
+                    "OPENSEARCH": self.opensearch_major,
+                    "OPENSEARCH_HEAP": self.opensearch_heap,
+                    "OPENSEARCH_JAVA_OPTS": list(self.opensearch_java),
+                }
+            )
+        return told
 
     @property
     def _gallery(self) -> str:
@@ -179,6 +195,7 @@ def _require_own_ports(found: Places) -> None:
         ports["CANDID_AWS_PORT"] = found.aws_port
     if found.index_kind == OPENSEARCH and not found.foreign_opensearch:
         ports["CANDID_OPENSEARCH_PORT"] = found.opensearch_port
+        ports["the transport of CANDID_OPENSEARCH_PORT"] = found.opensearch_port + TRANSPORT
     for (one, port), (other, same) in combinations(sorted(ports.items()), 2):
         if port == same:
             raise LocalError(f"{one} and {other} are both {port}. Give each a port of its own.")

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Running:
     emulator: Process | None = None
     faces: Process | None = None
     opensearch: Process | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Those of an earlier command."""
 
     def any_lives(self) -> bool:
         """Whether at least one process runs."""
@@ -48,8 +50,7 @@ class Running:
     def save(self, *, stopping: bool = False) -> None:
         """Write down which processes are ours, whose gallery they serve, and whether somebody is ending them."""
         told = {name: process.to_json() for name, process in self._named().items()}
-        gallery = {"model": self.places.model, "index": self.places.index_kind}
-        _write(_record(self.places), {"processes": told, "gallery": gallery, "stopping": stopping})
+        _write(_record(self.places), {"processes": told, "settings": self.places.settings, "stopping": stopping})
 
     def describe(self, told: Mapping[str, Any]) -> None:
         """Tell other commands where everything is."""
@@ -76,16 +77,19 @@ class Running:
 
 
 def recorded(places: Places) -> Running | None:
-    """What an earlier command started here and has not ended, with its model and index; its processes may have died meanwhile."""
+    """What an earlier command started here and has not ended, with the gallery that it serves; its processes may have died."""
     told = _read(_record(places))
     if told is None:
         return None
     found = {name: Process.from_json(process) for name, process in told["processes"].items()}
-    gallery = told.get("gallery", {})
+    settings = told.get("settings", {})
     theirs = dataclasses.replace(
-        places, model=gallery.get("model", places.model), index_kind=gallery.get("index", places.index_kind)
+        places,
+        model=settings.get("MODEL", places.model),
+        index_kind=settings.get("INDEX", places.index_kind),
+        foreign_aws=settings.get("AWS_ENDPOINT_URL", "") if settings else places.foreign_aws,
     )
-    return Running(theirs, found.get("emulator"), found.get("faces"), found.get("opensearch"))
+    return Running(theirs, found.get("emulator"), found.get("faces"), found.get("opensearch"), settings)
 
 
 def is_being_stopped(places: Places) -> bool:

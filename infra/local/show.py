@@ -14,7 +14,7 @@ from rich.text import Text
 from candid.cli.answers import Search
 from candid.cli.output import console
 from candid.cli.rendering import candidates
-from infra.local.demo import LAKESIDE, RIDGEPORT
+from infra.local.demo import FIRST_CASE, LAKESIDE, RIDGEPORT
 from infra.local.places import CHECKOUT
 
 
@@ -26,8 +26,11 @@ def searches(enrolled: Search, stranger: Search) -> None:
     out.print(f"({RIDGEPORT} has booked that person; an agency's gallery is its own until it shares it.)", style="dim")
 
 
-def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: bool) -> None:
-    """Addresses, the token, commands to try, and how to end it."""
+def summary(
+    told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: bool, searchable: bool, case: str | None
+) -> None:
+    """Addresses, the token, commands to try, and how to end it. ``searchable``: whether the model is calibrated; ``case``: the
+    number of one that is open."""
     out = console()
     out.print()
     out.print(Rule("Candid is up", style="green", align="left"))
@@ -45,15 +48,15 @@ def summary(told: Mapping[str, Any], token_file: Path, logs: Path, *, stays: boo
         out.print(Text.assemble((f"  {name:<14}", "bold"), value), soft_wrap=True)
     candid = _short(CHECKOUT / ".venv/bin/candid")
     probe = _short(CHECKOUT / ".candid/samples/person_a_2.jpg")
-    case = told.get("case") or "CASE-1"
-    opening = f'{candid} case open {case} --purpose criminal_investigation --legal-basis "warrant 26-W-118"'
+    opening = f'{candid} case open {FIRST_CASE} --purpose criminal_investigation --legal-basis "warrant 26-W-118"'
+    search = f"{candid} search {probe} --case {case or FIRST_CASE} --source surveillance_still --agency {LAKESIDE}"
     commands = [
         (
             "Ask the API",
             f'curl -s -H "Authorization: Bearer $(cat {shlex.quote(_short(token_file))})" {told["api_url"]}/v1/bookings',
         ),
-        *([] if told.get("case") else [("Open a case", f"{opening} --agency {LAKESIDE}")]),
-        ("Search a face", f"{candid} search {probe} --case {case} --source surveillance_still --agency {LAKESIDE}"),
+        *([("Open a case", f"{opening} --agency {LAKESIDE}")] if searchable and not case else []),
+        ("Search a face", search) if searchable else ("Find faces", f"{candid} detect {probe} --agency {LAKESIDE}"),
         ("Import a folder", f"{candid} import FOLDER --agency {LAKESIDE}"),
     ]
     out.print("\n  Try, in another terminal:" if stays else "\n  Try:")

@@ -40,6 +40,7 @@ from infra.opensearch import kept
 from infra.opensearch.node import Node
 
 AUDIENCE: Final = "candid"
+_GALLERY: Final = frozenset({"MODEL", "INDEX"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
     """Start Candid; the exit code. Raises ``LocalError`` after ending whatever had been started."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    if already := _already_up(places, wishes):
-        show.summary(already, places.home / "token", places.logs, stays=False)
+    if already := already_up(places, wishes):
+        _summarise(places, already, stays=False)
         return 0
     print(f"Starting Candid on this machine; everything it keeps is in {places.home}")
     was_killed = _clear_away(places, wishes)
@@ -66,10 +67,9 @@ def up(places: Places, wishes: Wishes, template: Path = CHECKOUT / "template.yam
         told, index_is_new = _start(now, template)
         if was_killed or (index_is_new and had_gallery):
             print(f"  {agreement.look(places, told['outputs']).sentence()}")
-        if wishes.demonstrate and _demonstrate(places, told):
-            told["case"] = demo.CASE
-            now.describe(told)
-        show.summary(told, places.home / "token", places.logs, stays=not wishes.detach)
+        if wishes.demonstrate:
+            _demonstrate(places, told)
+        _summarise(places, told, stays=not wishes.detach)
         if wishes.detach:
             return 0
         return _stay(now)
@@ -138,7 +138,8 @@ def _start(now: Running, template: Path) -> tuple[dict[str, Any], bool]:
         "aws_endpoint_url": places.aws_url,
         "stack": STACK,
         "agency": demo.LAKESIDE,
-        "settings": places.settings,
+        "model": places.model,
+        "index": places.index_kind,
         "opensearch_url": places.opensearch_url,
         "opensearch_version": opensearch.version(places),
         "logs": str(places.logs),
@@ -163,26 +164,38 @@ def _start_opensearch(now: Running) -> Node | None:
     return started
 
 
-def _demonstrate(places: Places, told: Mapping[str, Any]) -> bool:
-    """Enrol the samples and search twice; False where no case was opened to search under."""
-    stack = demo.Stack(
-        told["api_url"],
-        told["issuer"],
-        places.keys,
-        places.aws_url,
-        told["outputs"]["PhotosBucketName"],
-        places.samples,
-    )
+def _demonstrate(places: Places, told: Mapping[str, Any]) -> None:
+    stack = _demo_stack(places, told)
     demo.enrol(stack)
-    if model_card(places.model).calibration is None:
+    if not _is_calibrated(places):
         print(f"  No searches: {places.model} has no calibration, so each search must name its threshold as a cosine.")
-        return False
+        return
     with step("opening a case and searching twice"):
         case = demo.open_case(stack)
         enrolled = demo.search(stack, "person_a_2.jpg", case)
         stranger = demo.search(stack, "person_b_2.jpg", case)
     show.searches(enrolled, stranger)
-    return True
+
+
+def _summarise(places: Places, told: Mapping[str, Any], *, stays: bool) -> None:
+    searchable = _is_calibrated(places)
+    case = demo.case_to_try(_demo_stack(places, told)) if searchable else None
+    show.summary(told, places.home / "token", places.logs, stays=stays, searchable=searchable, case=case)
+
+
+def _demo_stack(places: Places, told: Mapping[str, Any]) -> demo.Stack:
+    return demo.Stack(
+        told["api_url"],
+        told["issuer"],
+        Path(told["keys"]),
+        told["aws_endpoint_url"],
+        told["outputs"]["PhotosBucketName"],
+        places.samples,
+    )
+
+
+def _is_calibrated(places: Places) -> bool:
+    return model_card(places.model).calibration is not None
 
 
 def _parameters(places: Places) -> dict[str, str]:
@@ -231,15 +244,20 @@ def _write_token(places: Places) -> None:
     path.write_text(token + "\n")
 
 
-def _already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
+def already_up(places: Places, wishes: Wishes) -> dict[str, Any] | None:
+    """What runs here, as ``local.json`` has it; None where nothing whole does. Raises ``LocalError`` where it is not what is
+    asked for: other variables, or a fresh start."""
     earlier = running.recorded(places)
     told = running.described(places)
     if earlier is None or told is None or not earlier.all_live():
         return None
-    chosen = told.get("settings", {})
-    others = [name for name, value in places.settings.items() if chosen.get(name) != value]
+    # What nobody asks for now may be as it is, but for the gallery.
+    asked = {name: value for name, value in places.settings.items() if name in _GALLERY or os.environ.get(name)}
+    others = [name for name, value in asked.items() if earlier.settings and earlier.settings.get(name) != value]
     if wishes.fresh or others:
-        other = f", with another {' and '.join(others)}" if others else ""
+        # Another index brings variables of its own.
+        told_of = [name for name in others if name in _GALLERY] or others
+        other = f", with another {', '.join(told_of)}" if others else ""
         raise LocalError(
             f"Candid is already running here{other}. End it with `make stop` (or Ctrl-C where it runs) first."
         )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from candid.cli import jdk
 from infra.local import ports
-from infra.local.places import Places
+from infra.local.places import TRANSPORT, Places
 from infra.local.problems import LocalError
 from infra.local.processes import Process
 from infra.opensearch import node
@@ -51,9 +51,7 @@ def start(home: Path, major: int, places: Places, command: str) -> Node:
         raise LocalError(f"OpenSearch runs on the data in {home} already, at {url} (process {pid}).")
     port = places.opensearch_port
     ports.require_free(port, "CANDID_OPENSEARCH_PORT", "OpenSearch", command)
-    ports.require_free(
-        port + node.TRANSPORT, "CANDID_OPENSEARCH_PORT", "OpenSearch's transport", command, instead=port + 10
-    )
+    ports.require_free(port + TRANSPORT, "CANDID_OPENSEARCH_PORT", "OpenSearch's transport", command, instead=port + 10)
     node.assemble(major)
     # Before it starts: from its first second on it may change what an older version could have read.
     _note(home, {"major": major})

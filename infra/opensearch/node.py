@@ -22,7 +22,7 @@ import urllib3
 
 from candid.cli import jdk
 from infra.local import processes
-from infra.local.places import CHECKOUT, HOST
+from infra.local.places import CHECKOUT, HOST, TRANSPORT
 from infra.local.problems import LocalError
 from infra.local.processes import Process
 
@@ -31,8 +31,6 @@ HERE: Final = Path(__file__).parent
 BUILT: Final = CHECKOUT / ".build" / "opensearch"
 _START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 30
-TRANSPORT: Final = 100
-"""A node's transport port is so far from its HTTP port."""
 
 _ALONE: Final = {"discovery.type": "single-node"}
 _ALWAYS: Final = {

@@ -150,12 +150,13 @@ def bare_index(kind: str) -> tuple[str, VectorIndex]:
     if not where.description.is_file():
         raise SystemExit("Candid is not running here. Start it with: make run DETACH=1")
     told = json.loads(where.description.read_text(encoding="utf-8"))
-    index, model = told["settings"]["INDEX"], told["settings"]["MODEL"]
-    if kind and index != kind:
-        raise SystemExit(f"The Candid that runs here has the index {index}. Start it with: make run INDEX={kind}")
-    where = places.read(os.environ | {"INDEX": index, "MODEL": model})
+    if kind and told["index"] != kind:
+        raise SystemExit(
+            f"The Candid that runs here has the index {told['index']}. Start it with: make run INDEX={kind}"
+        )
+    where = places.read(os.environ | {"INDEX": told["index"], "MODEL": told["model"]})
     card = engine().card
-    if index == places.EMBEDDED:
+    if told["index"] == places.EMBEDDED:
         return "embedded", ExactIndex(where.index / f"{card.id}.sqlite", card.dimension, card.id)
     client = connect(OpenSearchSettings(opensearch_endpoint=told["opensearch_url"]))
     layouts = Layouts(client, Names(where.opensearch_prefix))

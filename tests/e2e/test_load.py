@@ -70,6 +70,6 @@ def test_under_load_beyond_a_limit_each_is_told_when_to_come_again_and_nothing_i
     assert LEFT - asked.statuses[503] <= asked.statuses[SEARCHED] <= LEFT
     record_property(
         MEASURED,
-        f"{CLIENTS} clients beyond a limit, {settled.dropped} photos arriving ({stack.told['settings']['INDEX']}): "
+        f"{CLIENTS} clients beyond a limit, {settled.dropped} photos arriving ({stack.told['index']}): "
         f"{dict(sorted(asked.statuses.items()))}, each refusal with Retry-After; {recorded} searches on record, 0 photos lost.",
     )

@@ -40,6 +40,8 @@ def test_two_processes_do_not_share_a_port() -> None:
         places.read({"CANDID_FACES_PORT": "4568"})
     with pytest.raises(LocalError, match="CANDID_OPENSEARCH_PORT and CANDID_REKOGNITION_PORT are both 9200"):
         places.read({"CANDID_REKOGNITION_PORT": "9200", "INDEX": "opensearch"})
+    with pytest.raises(LocalError, match="CANDID_FACES_PORT and the transport of CANDID_OPENSEARCH_PORT are both 9300"):
+        places.read({"CANDID_FACES_PORT": "9300", "INDEX": "opensearch"})
     # Where no node of ours listens, its port is anybody's.
     assert places.read({"CANDID_REKOGNITION_PORT": "9200"}).rekognition_port == 9200
     # A local AWS of somebody else's has its own address.
