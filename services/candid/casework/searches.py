@@ -74,6 +74,11 @@ class SearchRequest:
     per_subject: bool = True
     face: FaceChoice = "only"
 
+    def __post_init__(self) -> None:
+        """Refuse pixels of which no bytes are kept: what was searched is on record."""
+        if self.pixels is not None and self.probe is None:
+            raise ValueError("pixels are those of a probe")
+
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
