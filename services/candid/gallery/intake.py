@@ -101,9 +101,11 @@ class Intake:
     def add_photo(self, agency: str, booking_id: str, wanted: NewPhoto) -> Expected:
         """A link for one more photo, or for one that has not arrived; no link for one that has.
 
-        Raises ``NotFound``; ``Conflict`` when the booking is full or being deleted.
+        Raises ``NotFound``; ``Conflict`` when the booking is full or being deleted, or its collection is.
         """
         booking = self.catalog.expect(agency, booking_id)
+        # A registration that failed in its last step has left a booking whose collection may not be there.
+        take_back_unless_kept(self.catalog, self.collections, booking)
         photo = _photo(booking_id, wanted)
         there = booking.photo(photo.photo_id)
         if there is None:
