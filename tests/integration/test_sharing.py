@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from candid.gallery import sharing
 from candid.gallery.collections import BEING_DELETED, Collections
+from candid.gallery.transaction import write_all
 from casework import app as casework_app
 from ingest import app as ingest_app
 from search import app as search_app
@@ -200,6 +202,34 @@ def test_no_share_is_given_of_a_collection_that_is_being_deleted(two: Two) -> No
     refused = two.grant("juveniles")
     assert (refused.status, refused.body["detail"]) == (409, BEING_DELETED)
     assert listed("given", AGENCY)["shares"] == []
+
+
+def test_no_share_outlives_a_collection_whose_deletion_begins_as_it_is_written(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deleted_first(writes: Any) -> None:
+        Collections(GALLERY_TABLE).mark_deleting(AGENCY, "juveniles")
+        write_all(writes)
+
+    monkeypatch.setattr(sharing, "write_all", deleted_first)
+    refused = two.grant("juveniles")
+    assert (refused.status, refused.body["detail"]) == (409, BEING_DELETED)
+    assert listed("given", AGENCY)["shares"] == []
+
+
+def test_a_collection_that_is_made_just_then_is_shared(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Collections.expect_there
+
+    def made_first(collections: Collections, agency: str, name: str) -> None:
+        collections.ensure(agency, name)
+        look(collections, agency, name)
+
+    monkeypatch.setattr(Collections, "expect_there", made_first)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    share = two.grant("annex", **key)
+    assert share.status == 201
+    assert two.grant("annex", **key).body == share.body
+    assert listed("given", AGENCY)["shares"] == [share.body]
 
 
 def test_the_same_request_again_is_the_same_share(two: Two) -> None:
