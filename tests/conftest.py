@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.hostile.size import tries
+
 MEASURED = "measured"
 """A test's property (``record_property``) with a sentence on what it measured."""
 
@@ -39,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(root)
         group = next((name for folder, name in _TOGETHER.items() if path.is_relative_to(folder)), str(path))
         item.add_marker(pytest.mark.xdist_group(group))
+        if tries(0, 1):
+            item.add_marker(pytest.mark.timeout(0))  # In the full form a test may take hours.
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

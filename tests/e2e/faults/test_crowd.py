@@ -197,7 +197,7 @@ def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
                 key = f"{name}/bookings/{uuid.uuid4()}/{uuid.uuid4()}"
                 fields = {"booking-number": f"N{number}", "subject-id": f"S{number}", "booked-at": BOOKED_AT}
                 s3.put_object(Bucket=stack.photos_bucket, Key=key, Body=photo, Metadata=fields)
-            eventually(lambda: not waiting(stack, VISIBLE), tries(3_600, 10_800))
+            eventually(lambda: not waiting(stack, VISIBLE), tries(600, 10_800))
         finally:
             over.set()
         for one in threads:
@@ -231,7 +231,7 @@ def test_a_crowd_of_photos_comes_through_everything_that_can_go_wrong(
 def _fair(stack: Stack, consumers: list[Consumer], over: threading.Event) -> int:
     """What is left, in fair weather: the queue worked off, dead letters sent again. How many those were."""
     letters = 0
-    end = time.monotonic() + tries(600, 3_600)
+    end = time.monotonic() + tries(300, 3_600)
     while True:
         assert time.monotonic() < end
         while waiting(stack, VISIBLE, IN_HAND):
