@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.hostile.size import tries
 
 _PATIENCE = 120
-"""Pieces that a terminal shows, or seconds in which it shows none."""
+_AGAIN = 15
+"""Seconds after which a person presses Ctrl-C once more where nothing has come of it."""
 _PROGRAM = [sys.executable, "-c", "from candid.cli.main import run; run()"]
 # Linux carries getrusage's ru_maxrss over an exec: it would tell the size of the test runner. VmHWM begins anew.
 _WEIGHED = """
@@ -96,16 +99,21 @@ def asked(*arguments: str | Path, cwd: Path, typed: bytes) -> Ran:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is this process's own.
     )
     os.close(theirs)
-    shown, answered = b"", False
+    shown, presses, end = b"", 0, time.monotonic() + _PATIENCE
     with contextlib.suppress(OSError):  # A terminal that nobody has any more.
-        for _ in range(_PATIENCE):
-            ready, _, _ = select.select([ours], [], [], 1.0)
-            if ready:
-                shown += os.read(ours, 1024)
-            if b"[y/N]" in shown and (not answered or (typed == b"\x03" and not ready)):
+        while time.monotonic() < end:
+            ready, _, _ = select.select([ours], [], [], _AGAIN)
+            piece = os.read(ours, 1024) if ready else b""
+            if ready and not piece:
+                break
+            shown += piece
+            again = typed == b"\x03" and not ready and presses == 1
+            if b"[y/N]" in shown and (presses == 0 or again):
                 os.write(ours, typed)
-                answered = True
-        process.kill()
+                presses += 1
+        else:
+            process.kill()
+            pytest.fail(f"Nothing came of it in {_PATIENCE} seconds: {shown.decode()}")
     os.close(ours)
     assert process.stdout
     with process.stdout as out:
