@@ -101,6 +101,9 @@ class FacesServer(ThreadingHTTPServer):
 
 class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = (
+        True  # Head and body go out as two writes: the second would wait for the first's acknowledgement.
+    )
     server: FacesServer
 
     def do_GET(self) -> None:

@@ -81,6 +81,9 @@ class Front(ThreadingHTTPServer):
 
 class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = (
+        True  # Head and body go out as two writes: the second would wait for the first's acknowledgement.
+    )
     server: Front
 
     def do_POST(self) -> None:
