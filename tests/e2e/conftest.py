@@ -19,6 +19,8 @@ from tests.e2e.stack import Stack
 INDEXES = ["embedded", "opensearch"]
 MAJOR = 3 if jdk.java(3) else 2
 """The version of OpenSearch that a local Candid starts here."""
+only_embedded = pytest.mark.parametrize("index", ["embedded"], indirect=True)
+"""What is about the local AWS alone, whatever the index is."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,5 +44,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, index: str) -> Iterator[Stac
     fetch(CHECKOUT / ".candid" / "models", CHECKOUT / ".candid" / "samples")
     made = Stack.at(tmp_path_factory.mktemp("candid"), index)
     made.up()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own(tmp_path: Path, index: str) -> Iterator[Stack]:
+    """One that the test starts, and may stop and kill."""
+    made = Stack.at(tmp_path, index)
     yield made
     made.stop()

@@ -5,21 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from infra.local.places import CHECKOUT
 
+from tests.e2e.conftest import only_embedded
 from tests.e2e.stack import Stack
-from tests.e2e.test_staying import only_embedded
-
-
-@pytest.fixture
-def own(tmp_path: Path, index: str) -> Iterator[Stack]:
-    made = Stack.at(tmp_path, index)
-    yield made
-    made.stop()
 
 
 def up(stack: Stack, demo: str) -> str:

@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from infra.local.places import CHECKOUT
@@ -20,23 +18,13 @@ from candid.cli.answers import Search
 from candid.cli.api import Api, text
 from candid.cli.operators import Operators
 from tests import opensearch
-from tests.e2e.conftest import INDEXES, MAJOR
+from tests.e2e.conftest import INDEXES, MAJOR, only_embedded
 from tests.e2e.stack import Stack, eventually, portrait
 from tests.hostile.size import tries
 
-only_embedded = pytest.mark.parametrize("index", ["embedded"], indirect=True)
-"""What is about the local AWS alone, whatever the index is."""
 embedded_first = pytest.mark.parametrize("index", INDEXES[: tries(1, len(INDEXES))], indirect=True)
 """What is so with either index; with OpenSearch in the full form, since each start of a node takes half a minute."""
 only_opensearch = pytest.mark.parametrize("index", ["opensearch"], indirect=True)
-
-
-@pytest.fixture
-def own(tmp_path: Path, index: str) -> Iterator[Stack]:
-    """A stack that the test may stop and kill."""
-    made = Stack.at(tmp_path, index)
-    yield made
-    made.stop()
 
 
 def search(api: Api) -> Search:
