@@ -18,15 +18,15 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from http.server import ThreadingHTTPServer
+from typing import Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from candid.access.keys import LocalKeys
 from infra.local import faces_config, faces_pool, places
+from infra.local.answering import Answering
 from infra.local.faces_config import FunctionConfig
 from infra.local.faces_pool import LIMIT_BYTES, Answer, Invocation, Pool
 from infra.local.rekognition_front import Front
@@ -99,21 +99,17 @@ class FacesServer(ThreadingHTTPServer):
         super().__init__((bind, where.faces_port), _Request)
 
 
-class _Request(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = (
-        True  # Head and body go out as two writes: the second would wait for the first's acknowledgement.
-    )
+class _Request(Answering):
     server: FacesServer
 
     def do_GET(self) -> None:
         """The issuer's keys, or that the process is there."""
         if self.path == JWKS:
-            self._answer(200, self.server.jwks)
+            self.answer(200, self.server.jwks)
         elif self.path == READY:
-            self._answer(200, b"{}")
+            self.answer(200, b"{}")
         else:
-            self._answer(404, b"{}")
+            self.answer(404, b"{}")
 
     def do_POST(self) -> None:
         """An invocation, or a refresh after a deployment."""
@@ -154,7 +150,7 @@ class _Request(BaseHTTPRequestHandler):
             ),
         )
         # The local AWS takes an answer for a failed one by its status; Lambda itself says it with this header.
-        self._answer(
+        self.answer(
             500 if answer.failed else 200, answer.body, {"X-Amz-Function-Error": "Unhandled"} if answer.failed else {}
         )
 
@@ -164,7 +160,7 @@ class _Request(BaseHTTPRequestHandler):
         except (ClientError, BotoCoreError, KeyError, ValueError) as error:
             self._refuse(502, type(error).__name__, "The deployed functions can't be read.")
         else:
-            self._answer(200, b"{}")
+            self.answer(200, b"{}")
 
     def _discard(self, length: int) -> None:
         while length > 0:
@@ -175,25 +171,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
         self.close_connection = True
-        self._answer(status, faces_pool.error(kind, message).body)
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        try:
-            self.send_response(status)
-            for name, value in {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(body)),
-                **(headers or {}),
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # Who asked has given up.
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """One line a request: method, path and status; no path here carries anything of a person."""
-        print(f"{time.strftime('%H:%M:%S')} {format % args}", flush=True)
+        self.answer(status, faces_pool.error(kind, message).body)
 
 
 def main() -> int:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from collections.abc import Sequence
+from http.server import ThreadingHTTPServer
+from typing import Final
 from urllib.parse import urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import gateway
+from infra.local.answering import Answering
 from infra.local.aws import client
 from infra.local.faces_pool import LIMIT_BYTES
 from infra.local.places import STACK, Places
@@ -79,11 +79,9 @@ class Front(ThreadingHTTPServer):
         return self._upstream
 
 
-class _Request(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = (
-        True  # Head and body go out as two writes: the second would wait for the first's acknowledgement.
-    )
+class _Request(Answering):
+    content_type = "application/x-amz-json-1.1"
+    logged_as = "rekognition "
     server: Front
 
     def do_POST(self) -> None:
@@ -93,7 +91,7 @@ class _Request(BaseHTTPRequestHandler):
         body = self.rfile.read(length) if 0 <= length <= MOST_BYTES else b""
         if length > MOST_BYTES or len(json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False)) > LIMIT_BYTES:
             self.close_connection = length > MOST_BYTES
-            self._answer(400, _TOO_LARGE.encode(), {})
+            self.answer(400, _TOO_LARGE.encode())
             return
         headers = urllib3.HTTPHeaderDict()
         for name, value in handed_on(self.headers.items()):
@@ -101,23 +99,8 @@ class _Request(BaseHTTPRequestHandler):
         try:
             told = self.server.pool.request(self.command, self.server.upstream(), body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, ClientError, BotoCoreError, KeyError):
-            self._answer(500, _AWAY.encode(), {})
+            self.answer(500, _AWAY.encode())
             return
-        self._answer(told.status, told.data, {k: v for k, v in told.headers.items() if k.lower() not in _HOP_BY_HOP})
+        self.answer(told.status, told.data, {k: v for k, v in told.headers.items() if k.lower() not in _HOP_BY_HOP})
 
     do_GET = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        try:
-            self.send_response(status)
-            told = {"Content-Type": "application/x-amz-json-1.1", **headers, "Content-Length": str(len(body))}
-            for name, value in told.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # Who asked has given up.
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """One line a call: method, path and status."""
-        print(f"{time.strftime('%H:%M:%S')} rekognition {format % args}", flush=True)
