@@ -190,12 +190,9 @@ def read(environ: Mapping[str, str]) -> Places:
 
 
 def _require_own_ports(found: Places) -> None:
-    ports = {"CANDID_FACES_PORT": found.faces_port, "CANDID_REKOGNITION_PORT": found.rekognition_port}
-    if not found.foreign_aws:
-        ports["CANDID_AWS_PORT"] = found.aws_port
-    if found.index_kind == OPENSEARCH and not found.foreign_opensearch:
-        ports["CANDID_OPENSEARCH_PORT"] = found.opensearch_port
-        ports["the transport of CANDID_OPENSEARCH_PORT"] = found.opensearch_port + TRANSPORT
+    ports = {name: port for name, port in found.settings.items() if name.endswith("_PORT")}
+    if (port := ports.get("CANDID_OPENSEARCH_PORT")) is not None:
+        ports["the transport of CANDID_OPENSEARCH_PORT"] = port + TRANSPORT
     for (one, port), (other, same) in combinations(sorted(ports.items()), 2):
         if port == same:
             raise LocalError(f"{one} and {other} are both {port}. Give each a port of its own.")
