@@ -98,9 +98,9 @@ class Stack:
             check=False,
         )
 
-    def up(self) -> str:
+    def up(self, **variables: str) -> str:
         """Start it; what it said."""
-        done = self.command("up")
+        done = self.command("up", **variables)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -12,12 +12,6 @@ from tests.e2e.conftest import only_embedded
 from tests.e2e.stack import Stack
 
 
-def up(stack: Stack, demo: str) -> str:
-    done = stack.command("up", DEMO=demo)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def tried(stack: Stack, said: str, name: str) -> str:
     """What the command says that is offered under ``name``."""
     offered = re.search(rf"^  {name} +(.+)$", said, re.MULTILINE)
@@ -31,7 +25,7 @@ def tried(stack: Stack, said: str, name: str) -> str:
 
 @only_embedded
 def test_the_demonstration_finds_the_booked_person_and_not_the_stranger_and_is_not_enrolled_twice(own: Stack) -> None:
-    said = up(own, "1")
+    said = own.up(DEMO="1")
     booked, stranger = said.split("Search 1")[1].split("Search 2")
     assert "LPD-10001" in booked
     assert "subject-A" in booked
@@ -40,18 +34,18 @@ def test_the_demonstration_finds_the_booked_person_and_not_the_stranger_and_is_n
     assert "Open a case" not in said
     assert "LPD-10001" in tried(own, said, "Search a face")
     own.stop()
-    again = up(own, "1")
+    again = own.up(DEMO="1")
     assert "found the 4 of the earlier run" in again
     assert "LPD-10001" in again.split("Search 1")[1].split("Search 2")[0]
 
 
 @only_embedded
 def test_without_the_demonstration_a_case_is_opened_first(own: Stack) -> None:
-    said = up(own, "0")
+    said = own.up(DEMO="0")
     assert "Search 1" not in said
     assert "CASE-1" in tried(own, said, "Open a case")
     assert "No candidate above the threshold." in tried(own, said, "Search a face")
-    again = up(own, "0")
+    again = own.up(DEMO="0")
     assert "Candid is already running here." in again
     assert "Open a case" not in again
     tried(own, again, "Search a face")
